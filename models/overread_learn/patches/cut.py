@@ -1,0 +1,70 @@
+"""The fixed set of patches by which a candidate is scored."""
+
+from functools import lru_cache
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from overread_learn.applications import Application
+from overread_learn.applications.application import SYMMETRIES
+from overread_learn.patches.prepare import Prepared
+from overread_learn.patches.square import draw, normalise, place
+
+__all__ = ["cut", "symmetric"]
+
+
+class _Variant(NamedTuple):
+    right: int
+    """Displacement of the square to the right, in patch pixels."""
+    down: int
+    symmetry: int
+
+
+def cut(
+    prepared: Prepared, x: float, y: float, application: Application, spacing_mm: float | None = None
+) -> NDArray[np.float32]:
+    """Cut the application's m patches around a candidate; (m, 3, s, s) float32, mean and std removed.
+
+    ``x``, ``y`` are source pixel centres, ``spacing_mm`` the source's mm per pixel (needed for contexts in mm). The
+    first patch is centred, unscaled and upright; the others walk through scales, shifts and the eight symmetries
+    together, always the same way. Shifts are whole patch pixels, so that one interpolation a scale serves them all.
+
+    Raises ValueError on a point outside the image or a missing spacing.
+    """
+    centre_x, centre_y, side = place(prepared, x, y, application, spacing_mm)
+    size = application.input_px
+    patches = np.empty((application.patches, 3, size, size), dtype=np.float32)
+    for scale, margin, variants in _plan(application):
+        canvas = draw(prepared, (centre_x, centre_y), side * scale / size, size + 2 * margin)
+        planes = normalise(canvas, application)
+        for index, (right, down, symmetry) in variants:
+            top, left = margin + down, margin + right
+            patches[index] = symmetric(planes[:, top : top + size, left : left + size], symmetry)
+    return patches
+
+
+def symmetric(planes: NDArray[np.float32], symmetry: int) -> NDArray[np.float32]:
+    """View (3, s, s) in one of the eight symmetries of the square: bit 1 mirrors x, bit 2 mirrors y, bit 4 transposes."""
+    if symmetry & 1:
+        planes = planes[:, :, ::-1]
+    if symmetry & 2:
+        planes = planes[:, ::-1]
+    return planes.transpose(0, 2, 1) if symmetry & 4 else planes
+
+
+@lru_cache(maxsize=16)
+def _plan(application: Application) -> list[tuple[float, int, list[tuple[int, _Variant]]]]:
+    """Group the variants by scale: (scale, margin in patch pixels, [(index of the patch, variant)])."""
+    scales, shifts = application.scales, application.shifts
+    groups: dict[int, list[tuple[int, _Variant]]] = {}
+    for index in range(application.patches):
+        # All three move at once, so that few patches already cover each; over all indices every triple occurs once.
+        lap, symmetry = divmod(index, SYMMETRIES)
+        scale, shift = (symmetry + lap) % len(scales), (symmetry + lap // len(scales)) % len(shifts)
+        right, down = (round(part * application.input_px) for part in shifts[shift])
+        groups.setdefault(scale, []).append((index, _Variant(right, down, symmetry)))
+    return [
+        (scales[scale], max(max(abs(variant.right), abs(variant.down)) for _, variant in members), members)
+        for scale, members in groups.items()
+    ]

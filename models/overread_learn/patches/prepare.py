@@ -1,0 +1,84 @@
+"""Normalise a whole image once, before any patch is cut from it."""
+
+from typing import Any, NamedTuple
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from overread_learn.applications import Application, Background, Range, Window
+
+__all__ = ["Prepared", "prepare"]
+
+WHITE = 255.0
+MIDDLE = 128.0
+CHANNELS = 3
+
+
+class Prepared(NamedTuple):
+    """An image that patches can be cut from."""
+
+    pixels: NDArray[np.uint8] | NDArray[np.float32]
+    """(h, w, 3), grey levels 0..255 in either dtype."""
+    scale: float
+    """Prepared pixels per source pixel."""
+
+
+def prepare(image: NDArray[Any], application: Application) -> Prepared:
+    """Bring an image, (H, W) or (H, W, 3) of any integer or float dtype, to 0..255 as the application asks.
+
+    A grey image fills all three channels. A photograph comes as RGB; slices as (below, key, above).
+
+    Raises ValueError on another shape or dtype, on values that are not finite, and on values outside 0..255 where
+    background subtraction needs the 8-bit scale.
+    """
+    if image.ndim not in {2, CHANNELS} or (image.ndim == CHANNELS and image.shape[2] != CHANNELS) or not image.size:
+        message = f"an image must be (H, W) or (H, W, 3) and not empty, got {image.shape}"
+        raise ValueError(message)
+    if image.dtype.kind not in "uif":
+        message = f"an image must hold integers or floats, got {image.dtype}"
+        raise ValueError(message)
+    if image.dtype.kind == "f" and not np.isfinite(image).all():
+        message = "an image holds values that are not finite"
+        raise ValueError(message)
+    match application.normalisation:
+        case Window(low, high):
+            return Prepared(_three(_stretch(image, low, high)), 1.0)
+        case Range(low, high):
+            bottom, top = np.percentile(image, [low, high])
+            # An image of one value has no range: it becomes black rather than a division by zero.
+            return Prepared(_three(_stretch(image, bottom, max(top, np.nextafter(bottom, np.inf)))), 1.0)
+        case Background() as background:
+            return Prepared(_three(_foreground(image, background)), 1 / background.downscale)
+
+
+def _stretch(image: NDArray[Any], low: float, high: float) -> NDArray[np.float32]:
+    # In float64: the window of a 32-bit integer image may span more than float32's 24 bits.
+    stretched = (image.astype(np.float64) - low) * (WHITE / (high - low))
+    return np.clip(stretched, 0, WHITE).astype(np.float32)
+
+
+def _foreground(image: NDArray[Any], background: Background) -> NDArray[np.uint8]:
+    if image.dtype != np.uint8 and (image.min() < 0 or image.max() > WHITE):
+        message = (
+            f"background subtraction needs grey levels 0..255, got {image.min()}..{image.max()}: "
+            "bring the image to eight bits by its stored depth first"
+        )
+        raise ValueError(message)
+    levels = image if image.dtype == np.uint8 else image.astype(np.float32)
+    factor = background.downscale
+    height, width = image.shape[:2]
+    # Whole blocks only, so that the scale is exactly 1 / downscale and candidates do not drift across the image.
+    padded = cv2.copyMakeBorder(levels, 0, -height % factor, 0, -width % factor, cv2.BORDER_REPLICATE)
+    size = (padded.shape[1] // factor, padded.shape[0] // factor)
+    small = cv2.resize(padded, size, interpolation=cv2.INTER_AREA)
+    blurred = cv2.GaussianBlur(small.astype(np.float32), (0, 0), background.sigma)
+    # One pass: gain * small - gain * blurred + 128, rounded and clipped.
+    lifted = cv2.addWeighted(small.astype(np.float32), background.gain, blurred, -background.gain, MIDDLE)
+    return np.clip(np.rint(lifted), 0, WHITE).astype(np.uint8)
+
+
+def _three(pixels: NDArray[Any]) -> NDArray[Any]:
+    if pixels.ndim == CHANNELS:
+        return pixels
+    return np.repeat(pixels[:, :, None], CHANNELS, axis=2)

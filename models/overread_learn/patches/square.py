@@ -1,0 +1,82 @@
+"""Where a candidate's square lies, and how its grey levels reach a patch."""
+
+import math
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from overread_learn.applications import Application
+from overread_learn.patches.prepare import WHITE, Prepared
+
+__all__ = ["draw", "normalise", "place"]
+
+# Patches are too small to share between threads, and callers thread over candidates themselves.
+cv2.setNumThreads(1)
+
+
+def place(
+    prepared: Prepared, x: float, y: float, application: Application, spacing_mm: float | None
+) -> tuple[float, float, float]:
+    """Return the candidate's centre (x, y) and the side of its unscaled square, in prepared pixels.
+
+    ``x``, ``y`` count source pixels from the centre of the first one. Raises ValueError on a point outside the image,
+    and where the context is in millimetres and ``spacing_mm`` (mm per source pixel) is missing or not positive.
+    """
+    height, width = (side / prepared.scale for side in prepared.pixels.shape[:2])
+    if not (-0.5 <= x <= width - 0.5 and -0.5 <= y <= height - 0.5):  # noqa: PLR2004 - half a pixel around the centres
+        message = f"point ({x}, {y}) lies outside the image of {width:.0f} x {height:.0f} pixels"
+        raise ValueError(message)
+    side = application.context
+    if application.context_unit == "mm":
+        if spacing_mm is None:
+            message = f"application {application.name}: its context is in mm, so the pixel spacing is needed"
+            raise ValueError(message)
+        if not 0 < spacing_mm < math.inf:
+            message = f"pixel spacing must be a positive number of mm, got {spacing_mm}"
+            raise ValueError(message)
+        side /= spacing_mm
+    # Pixel centres are at whole numbers, so a change of scale goes through the pixel's corner.
+    return (x + 0.5) * prepared.scale - 0.5, (y + 0.5) * prepared.scale - 0.5, side * prepared.scale
+
+
+def draw(
+    prepared: Prepared, centre: tuple[float, float], step: float, size: int, angle: float = 0.0
+) -> NDArray[np.float32]:
+    """Sample a square of ``size`` x ``size`` points, ``step`` prepared pixels apart, turned by ``angle`` radians.
+
+    Bilinear, reflected at the image's border; returns (size, size, 3) on 0..255. Where points lie further apart than
+    the pixels, each is the mean of several: bilinear sampling alone would alias.
+    """
+    fine = max(1, round(step))
+    count, step = size * fine, step / fine
+    cos, sin = step * math.cos(angle), step * math.sin(angle)
+    middle = (count - 1) / 2
+    # Only the part of the image that the square can reach, so that a uint8 photograph is not converted as a whole.
+    reach = middle * (abs(cos) + abs(sin)) + 2
+    height, width = prepared.pixels.shape[:2]
+    left, top = max(0, math.floor(centre[0] - reach)), max(0, math.floor(centre[1] - reach))
+    right, bottom = min(width, math.ceil(centre[0] + reach) + 1), min(height, math.ceil(centre[1] + reach) + 1)
+    window = np.ascontiguousarray(prepared.pixels[top:bottom, left:right], dtype=np.float32)
+    x, y = centre[0] - left, centre[1] - top
+    matrix = np.array(
+        [[cos, -sin, x - middle * (cos - sin)], [sin, cos, y - middle * (sin + cos)]],
+    )
+    drawn = cv2.warpAffine(
+        window,
+        matrix,
+        (count, count),
+        flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+        borderMode=cv2.BORDER_REFLECT_101,
+    )
+    if fine > 1:
+        drawn = cv2.resize(drawn, (size, size), interpolation=cv2.INTER_AREA)
+    return np.asarray(drawn, dtype=np.float32)
+
+
+def normalise(drawn: NDArray[np.float32], application: Application) -> NDArray[np.float32]:
+    """Turn (h, w, 3) on 0..255 into (3, h, w) with the application's mean and standard deviation (of 0..1) removed."""
+    std = np.asarray(application.std, dtype=np.float32)
+    gain = (1 / (WHITE * std)).astype(np.float32)
+    offset = (np.asarray(application.mean, dtype=np.float32) / std).astype(np.float32)
+    return np.moveaxis(drawn * gain - offset, 2, 0)

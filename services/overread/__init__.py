@@ -1,0 +1,1 @@
+"""Overread, the deployed system. Start reading at `topology.py`: it is the map."""

@@ -1,0 +1,1 @@
+"""The bus: one port, and its adapters."""

@@ -1,0 +1,111 @@
+"""The contract of a bus. `tests/contracts/test_bus.py` is the same contract as tests, run over every adapter.
+
+Delivery is at least once, in order per key. Exactly-once *effects* are the worker's business: inbox, outbox and offsets
+stand in the same SQL transaction as the effect (worker.py). What a consumer commits here is advisory.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import NamedTuple, Protocol
+
+from overread.core.codec import Record
+
+__all__ = ["Bus", "Consumer", "Message", "Partition", "Record", "partition_of"]
+
+
+class Partition(NamedTuple):
+    """A topic's shard; order holds inside it."""
+
+    topic: str
+    number: int
+
+
+@dataclass(frozen=True)
+class Message:
+    """A record as it stands in the log."""
+
+    partition: Partition
+    offset: int
+    """Rises inside a partition, not necessarily by one."""
+    time: datetime
+    record: Record
+
+
+class Consumer(Protocol):
+    """One member of a group. Not thread-safe: poll and commit from one thread."""
+
+    def poll(self, limit: int, timeout: float) -> list[Message]:
+        """Return up to `limit` messages of the partitions held, waiting up to `timeout` seconds for the first.
+
+        Polling keeps membership alive; a member that polls too seldom loses its partitions.
+        """
+        ...
+
+    def assignment(self) -> frozenset[Partition]:
+        """Return the partitions that this member holds now; it changes only inside `poll`."""
+        ...
+
+    def position(self, partition: Partition) -> int:
+        """Return the offset that the next poll reads first."""
+        ...
+
+    def seek(self, partition: Partition, offset: int) -> None:
+        """Read on from `offset`."""
+        ...
+
+    def pause(self, partitions: Sequence[Partition]) -> None:
+        """Keep membership but deliver nothing of these partitions until `resume`."""
+        ...
+
+    def resume(self, partitions: Sequence[Partition]) -> None:
+        """Deliver again."""
+        ...
+
+    def commit(self, offsets: Mapping[Partition, int]) -> None:
+        """Record the next offset to read; never goes backwards.
+
+        Raises:
+            Fenced: a partition now belongs to another member.
+        """
+        ...
+
+    def committed(self, partition: Partition) -> int:
+        """Return the group's committed offset, 0 where it has none."""
+        ...
+
+    def end(self, partition: Partition) -> int:
+        """Return the offset after the last message: end - committed is the lag's upper bound."""
+        ...
+
+    def close(self) -> None:
+        """Leave the group at once, so that others need not wait for a time-out."""
+        ...
+
+
+class Bus(Protocol):
+    """A durable log of topics."""
+
+    def publish(self, records: Sequence[Record]) -> None:
+        """Append; durable on return, in the given order per key.
+
+        Raises:
+            BusUnavailable: nothing is known to have been written; publish again (consumers drop doubles by ce_id).
+        """
+        ...
+
+    def consumer(self, group: str, topics: Sequence[str], member: str) -> Consumer:
+        """Join a group. The same `member` name after a crash takes its partitions back without waiting."""
+        ...
+
+    def close(self) -> None:
+        """Release connections."""
+        ...
+
+
+def partition_of(key: str, partitions: int) -> int:
+    """Return the partition of a key: the same in every adapter and for ever (first 4 bytes of SHA-256, modulo)."""
+    return int.from_bytes(hashlib.sha256(key.encode()).digest()[:4], "big") % partitions

@@ -1,0 +1,218 @@
+"""Settings: by flag, by environment (`OVERREAD_GATEWAY__PORT=104`), by file (`overread.yaml` in the data directory or
+`--config`), in this order. `overread doctor` prints what is in force.
+"""
+
+from __future__ import annotations
+
+import csv
+import os
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    SettingsError,
+    YamlConfigSettingsSource,
+)
+
+from overread.core.errors import Misconfigured
+from overread.core.splits import Split
+
+LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
+
+
+class SourcePolicy(StrEnum):
+    """Where a peer's candidates come from."""
+
+    SR = "sr"
+    GENERATOR = "generator"
+    AUTO = "auto"
+    """The generator, but only for studies that have no SR when they settle."""
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Gateway(_Section):
+    """DICOM in."""
+
+    ae_title: str = Field("OVERREAD", min_length=1, max_length=16)
+    host: str = "127.0.0.1"
+    port: int = Field(11112, ge=0, le=65535)
+    peers: dict[str, SourcePolicy] = Field(default_factory=dict)
+    """AE titles that may send, each with its candidate source. Empty: anybody may, with `default_source`."""
+    default_source: SourcePolicy = SourcePolicy.AUTO
+    maximum_associations: int = Field(25, ge=1)
+    maximum_instance_mb: int = Field(2048, ge=1)
+
+
+class Candidates(_Section):
+    """From a complete study to suspicious locations."""
+
+    settle_seconds: float = Field(10.0, ge=0)
+    """A study is complete when nothing arrived for this long."""
+    generator: str = "log"
+    """Name of an entry point in the group `overread.generators`."""
+
+
+class Inference(_Section):
+    """Scoring."""
+
+    model: Path | None = None
+    """Serve this file, and look at no registry."""
+    providers: list[str] | None = None
+    """ONNX Runtime execution providers in order of preference; None: CUDA where there is one, else CPU."""
+    strict_provider: bool = False
+    """Refuse to serve where the first provider is not the one that runs."""
+    threads: int = Field(1, ge=1)
+    poll_seconds: float = Field(15.0, gt=0)
+    """How often the registry is asked, behind the bus's nudge."""
+
+
+class Review(_Section):
+    """The reader's page and the REST API."""
+
+    host: str = "127.0.0.1"
+    port: int = Field(8042, ge=0, le=65535)
+    reader: str = "reader"
+    """Who reads, where the request does not say."""
+
+    @field_validator("host")
+    @classmethod
+    def _loopback(cls, host: str) -> str:
+        if host not in LOOPBACK:
+            raise ValueError(f"{host} is refused: there is no sign-in yet, so the page is bound to 127.0.0.1 only")
+        return host
+
+
+class Trainer(_Section):
+    """Selection and rounds."""
+
+    strategy: str = "diversity@.25"
+    budget: int = Field(50, ge=1)
+    """Candidates asked for in a round."""
+    audit: int = Field(2, ge=0)
+    """Random reads beside each round's."""
+    least_labels: int = Field(20, ge=2)
+    """Labels of train patients before the first round."""
+    arch: str = "squeezenet1_1"
+    weights: Path | None = None
+    """ImageNet weights by file; without it they are downloaded, and failing that the start is random and says so."""
+    epochs: int | None = Field(None, ge=1)
+    """Instead of the application's own number."""
+    threads: int = Field(2, ge=1)
+    seed: int = 0
+    most_rounds: int | None = Field(None, ge=1)
+    """Stop asking after so many; None: as long as the pool lasts."""
+
+
+class Rollout(_Section):
+    """The gates."""
+
+    protocol: Path | None = None
+    """A protocol YAML; None: the one that comes with Overread."""
+
+
+class Settings(BaseSettings):
+    """All of it. Unknown names are errors: a misspelt setting that is silently ignored is worse than none."""
+
+    model_config = SettingsConfigDict(env_prefix="OVERREAD_", env_nested_delimiter="__", extra="forbid", frozen=True)
+
+    data: Path = Path("overread-data")
+    """One folder for everything on one machine."""
+    application: str = "lung-nodule"
+    """Name or file of the CAD application."""
+    splits: Path | None = None
+    """CSV `patient_id,split`: patients whose part is given. The others are split by keyed hash."""
+    validation_share: float = 0.15
+    locked_share: float = 0.25
+    store_url: str = ""
+    """Default: SQLite in the data directory."""
+    blobs_url: str = ""
+    """Default: a folder in the data directory."""
+    blobs_reserve_mb: int = Field(512, ge=0)
+    """Free disk space below which instances are refused (0xA700)."""
+    registry_url: str = ""
+    """MLflow; default: SQLite in the data directory."""
+    health_host: str = "127.0.0.1"
+    health_port: int = Field(9110, ge=0, le=65500)
+    """The first room's; the others count up from it. 0: free ones."""
+    log_level: str = "info"
+    gateway: Gateway = Gateway()
+    candidates: Candidates = Candidates()
+    inference: Inference = Inference()
+    review: Review = Review()
+    trainer: Trainer = Trainer()
+    rollout: Rollout = Rollout()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Flags over environment over file."""
+        del dotenv_settings, file_secret_settings
+        return init_settings, env_settings, YamlConfigSettingsSource(settings_cls)
+
+    def given_splits(self) -> dict[str, Split]:
+        """PatientID → split, from the `splits` file.
+
+        Raises:
+            Misconfigured: the file is absent or a row names no split.
+        """
+        if self.splits is None:
+            return {}
+        try:
+            with self.splits.open(newline="") as file:
+                return {row["patient_id"]: Split(row["split"]) for row in csv.DictReader(file)}
+        except (OSError, KeyError, ValueError) as error:
+            raise Misconfigured(f"splits: {self.splits}: {error}; it needs the columns patient_id,split") from error
+
+
+def load(config: Path | None = None, **flags: Any) -> Settings:
+    """Read the settings; flags that are None were not given, `gateway__port=104` sets a section's field.
+
+    Raises:
+        Misconfigured: with one line for each setting that can't work.
+    """
+    given: dict[str, Any] = {}
+    for name, value in flags.items():
+        if value is not None:
+            section, _, field = name.rpartition("__")
+            (given.setdefault(section, {}) if section else given)[field] = value
+    file = config
+    if file is None:
+        found = Path(given.get("data", os.environ.get("OVERREAD_DATA", "overread-data"))) / "overread.yaml"
+        file = found if found.exists() else None
+    elif not file.exists():
+        raise Misconfigured(f"--config {file}: there is no such file")
+
+    class WithFile(Settings):
+        model_config = SettingsConfigDict(yaml_file=file)
+
+    try:
+        settings: Settings = WithFile(**given)
+    except ValidationError as error:
+        faults = "\n".join(f"  {'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors())
+        raise Misconfigured(f"these settings can't work:\n{faults}") from error
+    except (yaml.YAMLError, SettingsError) as error:
+        raise Misconfigured(f"{file or 'environment'}: {error}") from error
+    data = settings.data.resolve()
+    return settings.model_copy(
+        update={
+            "data": data,
+            "store_url": settings.store_url or f"sqlite:///{data}/overread.db",
+            "blobs_url": settings.blobs_url or str(data / "blobs"),
+            "registry_url": settings.registry_url or f"sqlite:///{data}/mlflow.db",
+        }
+    )

@@ -1,0 +1,77 @@
+"""Events to records and back: CloudEvents 1.0 in Kafka's binary mode (headers `ce_*`, JSON value)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from pydantic import ValidationError
+
+from overread.core.clock import utc_now, uuid7
+from overread.core.errors import InvalidEvent
+from overread.core.events import EVENTS, Event
+
+Headers = Mapping[str, bytes]
+
+
+@dataclass(frozen=True)
+class Record:
+    """What is published: bytes with a topic and a key."""
+
+    topic: str
+    key: str
+    value: bytes | None
+    headers: Headers = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Envelope:
+    """An event with its identity. `id` is minted where the act happens, never when it is sent."""
+
+    event: Event
+    source: str
+    id: str = field(default_factory=uuid7)
+    time: datetime = field(default_factory=utc_now)
+
+    def record(self) -> Record:
+        """Encode. Times are RFC 3339 in UTC."""
+        event = self.event
+        headers = {
+            "ce_specversion": b"1.0",
+            "ce_id": self.id.encode(),
+            "ce_source": f"/overread/{self.source}".encode(),
+            "ce_type": event.type.encode(),
+            "ce_time": self.time.astimezone(UTC).isoformat().encode(),
+            "ce_subject": event.key.encode(),
+            "content-type": b"application/json",
+        }
+        return Record(event.topic, event.key, event.model_dump_json().encode(), headers)
+
+
+_BY_TYPE = {cls.type: cls for cls in EVENTS}
+
+
+def decode(headers: Headers, value: bytes | None) -> Envelope:
+    """Decode one record.
+
+    Raises:
+        InvalidEvent: the record is no CloudEvent, its type is unknown, or its payload does not fit the type.
+    """
+    try:
+        kind, identity = headers["ce_type"].decode(), headers["ce_id"].decode()
+        time = datetime.fromisoformat(headers["ce_time"].decode())
+        source = headers["ce_source"].decode().removeprefix("/overread/")
+    except (KeyError, ValueError) as error:
+        raise InvalidEvent(f"not a CloudEvent in binary mode: {error!r}") from error
+    if kind not in _BY_TYPE:
+        raise InvalidEvent(f"unknown event type {kind!r}; this version knows {sorted(_BY_TYPE)}")
+    if value is None:
+        raise InvalidEvent(f"{kind} {identity} has no value")
+    try:
+        event = _BY_TYPE[kind].model_validate_json(value)
+    except ValidationError as error:
+        # Only where and what: the input itself is not repeated, whatever somebody put into it.
+        faults = "; ".join(f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors())
+        raise InvalidEvent(f"{kind} {identity}: {faults}") from error
+    return Envelope(event, source, identity, time)

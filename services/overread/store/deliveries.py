@@ -1,0 +1,41 @@
+"""Inbox and offsets: why an event that is delivered twice has its effect once."""
+
+from __future__ import annotations
+
+from sqlalchemy import Connection, select
+
+from overread.store.engine import upsert
+from overread.store.tables import inbox, offsets
+
+
+def first_time(tx: Connection, group: str, event: str) -> bool:
+    """Enter the event into the group's inbox; False if it was there already (its effect stands)."""
+    statement = upsert(inbox).values(group=group, event=event).on_conflict_do_nothing()
+    return tx.execute(statement).rowcount == 1
+
+
+def was_handled(tx: Connection, group: str, event: str) -> bool:
+    """Look without entering: spares the work of `prepare` on a redelivery."""
+    return tx.execute(select(inbox.c.event).where(inbox.c.group == group, inbox.c.event == event)).first() is not None
+
+
+def advance(tx: Connection, group: str, topic: str, partition: int, following: int) -> None:
+    """Set where the group reads on, forwards only."""
+    statement = upsert(offsets).values(group=group, topic=topic, partition=partition, next=following)
+    tx.execute(
+        statement.on_conflict_do_update(
+            index_elements=["group", "topic", "partition"],
+            set_={"next": statement.excluded.next},
+            where=offsets.c.next < statement.excluded.next,
+        )
+    )
+
+
+def next_offset(tx: Connection, group: str, topic: str, partition: int) -> int:
+    """Return where the group reads on; 0 where it never read."""
+    row = tx.execute(
+        select(offsets.c.next).where(
+            offsets.c.group == group, offsets.c.topic == topic, offsets.c.partition == partition
+        )
+    ).first()
+    return int(row.next) if row else 0

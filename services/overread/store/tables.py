@@ -1,0 +1,83 @@
+"""The tables that belong to the store itself: the bus's log, what was handled, and who holds what."""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Column,
+    DateTime,
+    Float,
+    Index,
+    Integer,
+    LargeBinary,
+    PrimaryKeyConstraint,
+    String,
+    Table,
+)
+
+from overread.store.engine import metadata
+
+Serial = BigInteger().with_variant(Integer, "sqlite")
+
+outbox = Table(
+    "outbox",
+    metadata,
+    Column("id", Serial, primary_key=True, autoincrement=True),
+    Column("topic", String, nullable=False),
+    Column("partition", Integer, nullable=False),
+    Column("key", String, nullable=False),
+    Column("value", LargeBinary),
+    Column("headers", JSON, nullable=False),
+    Column("time", DateTime(timezone=True), nullable=False),
+    Index("outbox_order", "topic", "partition", "id"),
+    sqlite_autoincrement=True,  # an id is never given twice, even after pruning
+)
+"""Events in the order of their transactions. On the embedded bus this *is* the log."""
+
+inbox = Table(
+    "inbox",
+    metadata,
+    Column("group", String, nullable=False),
+    Column("event", String, nullable=False),
+    PrimaryKeyConstraint("group", "event"),
+    sqlite_with_rowid=False,
+)
+"""Which group has had the effect of which event."""
+
+offsets = Table(
+    "offsets",
+    metadata,
+    Column("group", String, nullable=False),
+    Column("topic", String, nullable=False),
+    Column("partition", Integer, nullable=False),
+    Column("next", BigInteger, nullable=False),
+    PrimaryKeyConstraint("group", "topic", "partition"),
+)
+"""Where each group goes on reading; only ever forwards."""
+
+bus_groups = Table(
+    "bus_groups",
+    metadata,
+    Column("group", String, primary_key=True),
+    Column("generation", Integer, nullable=False),
+)
+
+bus_members = Table(
+    "bus_members",
+    metadata,
+    Column("group", String, nullable=False),
+    Column("member", String, nullable=False),
+    Column("topics", JSON, nullable=False),
+    Column("expires", Float, nullable=False),
+    PrimaryKeyConstraint("group", "member"),
+)
+
+leases = Table(
+    "leases",
+    metadata,
+    Column("name", String, primary_key=True),
+    Column("holder", String, nullable=False),
+    Column("expires", Float, nullable=False),
+)
+"""Things that one process at a time may do."""

@@ -1,0 +1,114 @@
+"""THE MAP. One row says: this room hears this, does that, and says so.
+
+Follow a candidate from C-STORE to a promoted model by reading the rows downwards. `every(n)` is a duty: the room looks by
+itself every n seconds. `bootstrap.py` builds exactly this (a test compares the two).
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from overread.core.events import (
+    CANDIDATES,
+    COMMANDS,
+    FACTS,
+    INSTANCES,
+    LIFECYCLE,
+    READS,
+    REFUSALS,
+    SCORES,
+    CandidateReceived,
+    CandidateScored,
+    ChallengerRegistered,
+    CorrectionRefused,
+    CorrectionSubmitted,
+    Event,
+    FindingCorrected,
+    InstanceReceived,
+    ModelPromoted,
+    ModelRejected,
+    ModelRolledBack,
+    ReadRequested,
+    StudyPurged,
+    StudyPurgedAtSource,
+)
+
+
+class Row(NamedTuple):
+    """Room · consumes · handler · produces."""
+
+    room: str
+    consumes: type[Event] | str
+    handler: str
+    produces: tuple[type[Event], ...] = ()
+
+
+C_STORE = "C-STORE"
+HTTP = "HTTP"
+DUTY = "by itself"
+
+LINE: tuple[Row, ...] = (
+    # 1. Pixels come in.
+    Row("gateway", C_STORE, "gateway.admission.Admission", (InstanceReceived,)),
+    Row("gateway", "overread purge", "gateway.purge.purge", (StudyPurged, StudyPurgedAtSource)),
+    Row("gateway", ModelPromoted, "gateway.patients.CloseLockedSet"),
+    # 2. A study is complete: where is it suspicious?
+    Row("candidates", InstanceReceived, "candidates.studies.Collect"),
+    Row("candidates", DUTY, "candidates.studies.Settle", (CandidateReceived,)),
+    Row("candidates", StudyPurgedAtSource, "candidates.studies.Forget"),
+    # 3. What does the serving model say of it?
+    Row("inference", CandidateReceived, "inference.score.Score", (CandidateScored,)),
+    Row("inference", FindingCorrected, "inference.score.MarkRead"),
+    Row("inference", ModelPromoted, "inference.swap.Nudge"),
+    Row("inference", DUTY, "inference.swap.Swap"),
+    Row("inference", DUTY, "inference.score.Rescore", (CandidateScored,)),
+    Row("inference", StudyPurged, "inference.score.Forget"),
+    # 4. Whose answer teaches most?
+    Row("trainer.selection", CandidateReceived, "trainer.pool.Admit"),
+    Row("trainer.selection", CandidateScored, "trainer.pool.Rate"),
+    Row("trainer.selection", FindingCorrected, "trainer.pool.Learn"),
+    Row("trainer.selection", ModelPromoted, "trainer.pool.Follow"),
+    Row("trainer.selection", DUTY, "trainer.selection.Select", (ReadRequested,)),
+    Row("trainer.selection", StudyPurged, "trainer.pool.Forget"),
+    # 5. A radiologist answers.
+    Row("review", CandidateReceived, "review.worklist.List"),
+    Row("review", CandidateScored, "review.worklist.Show"),
+    Row("review", ReadRequested, "review.worklist.Ask"),
+    Row("review", HTTP, "review.routes", (CorrectionSubmitted, FindingCorrected)),
+    Row("review", CorrectionSubmitted, "review.verdicts.Judge", (FindingCorrected, CorrectionRefused)),
+    Row("review", StudyPurged, "review.worklist.Forget"),
+    # 6. The model learns.
+    Row("trainer.round", DUTY, "trainer.round.Round", (ChallengerRegistered,)),
+    Row("trainer.round", ModelPromoted, "trainer.rounds.Conclude"),
+    Row("trainer.round", ModelRejected, "trainer.rounds.Dismiss"),
+    # 7. May it meet a patient?
+    Row("rollout", CandidateReceived, "rollout.locked.Seal"),
+    Row("rollout", FindingCorrected, "rollout.locked.Truth"),
+    Row("rollout", ChallengerRegistered, "rollout.stages.Register"),
+    Row("rollout", DUTY, "rollout.stages.Advance", (ModelPromoted, ModelRejected)),
+    Row("rollout", "overread rollout", "rollout.signoff", (ModelRejected, ModelRolledBack, ModelPromoted)),
+    Row("rollout", StudyPurged, "rollout.locked.Forget"),
+)
+
+ROOMS: tuple[str, ...] = tuple(dict.fromkeys(row.room for row in LINE))
+"""Each is a process of its own; in this order `overread up` starts them."""
+
+
+class Topic(NamedTuple):
+    """A topic's shape. Events of one key keep their order, since a key has one partition."""
+
+    partitions: int
+    days: int | None
+    """Retention; None keeps for ever."""
+
+
+TOPICS: dict[str, Topic] = {
+    INSTANCES: Topic(4, 30),
+    CANDIDATES: Topic(4, None),
+    SCORES: Topic(4, 30),
+    READS: Topic(4, 30),
+    COMMANDS: Topic(4, 30),
+    REFUSALS: Topic(4, 30),
+    FACTS: Topic(4, None),
+    LIFECYCLE: Topic(1, None),
+}
