@@ -67,7 +67,7 @@ class Inference(_Section):
     model: Path | None = None
     """Serve this file, and look at no registry."""
     providers: list[str] | None = None
-    """ONNX Runtime execution providers in order of preference; None: CUDA where there is one, else CPU."""
+    """ONNX Runtime execution providers in order of preference, such as CUDAExecutionProvider; None: the CPU."""
     strict_provider: bool = False
     """Refuse to serve where the first provider is not the one that runs."""
     threads: int = Field(1, ge=1)

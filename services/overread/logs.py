@@ -46,11 +46,18 @@ def _where(error: BaseException | None) -> str:
 def configure(room: str, level: str = "info") -> None:
     """Send our log to stderr as JSON lines; third parties speak from warnings upwards.
 
-    pynetdicom logs peers' identifiers (AE titles, UIDs, at debug whole data sets): it speaks of errors only.
+    The DICOM libraries quote what they choke on: of their errors only the place is logged, never the words.
     """
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonLines(room))
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
     logging.getLogger("overread").setLevel(level.upper())
     for name in ("pynetdicom", "pydicom", "highdicom"):
-        logging.getLogger(name).setLevel(logging.CRITICAL)
+        logging.getLogger(name).setLevel(logging.ERROR)
+    handler.addFilter(_unquote)
+
+
+def _unquote(record: logging.LogRecord) -> bool:
+    if record.name.split(".")[0] in {"pynetdicom", "pydicom", "highdicom"}:
+        record.msg, record.args = f"error in {record.module}.{record.funcName}", ()
+    return True

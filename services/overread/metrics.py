@@ -27,3 +27,4 @@ refusals = Counter("overread_corrections_refused", "Refused corrections", ["reas
 unread = Gauge("overread_pool_unread", "Unread candidates of train patients")
 rounds = Counter("overread_rounds", "Rounds by outcome", ["outcome"])
 gates = Counter("overread_gates", "Gate answers", ["gate", "answer"])
+round_epoch = Gauge("overread_round_epoch", "Epochs done in the round under way")

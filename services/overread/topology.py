@@ -67,7 +67,9 @@ LINE: tuple[Row, ...] = (
     Row("trainer.selection", CandidateReceived, "trainer.pool.Admit"),
     Row("trainer.selection", CandidateScored, "trainer.pool.Rate"),
     Row("trainer.selection", FindingCorrected, "trainer.pool.Learn"),
-    Row("trainer.selection", ModelPromoted, "trainer.pool.Follow"),
+    Row("trainer.selection", ChallengerRegistered, "trainer.versions.Register"),
+    Row("trainer.selection", ModelPromoted, "trainer.versions.Promote"),
+    Row("trainer.selection", ModelRejected, "trainer.versions.Reject"),
     Row("trainer.selection", DUTY, "trainer.selection.Select", (ReadRequested,)),
     Row("trainer.selection", StudyPurged, "trainer.pool.Forget"),
     # 5. A radiologist answers.
@@ -79,8 +81,6 @@ LINE: tuple[Row, ...] = (
     Row("review", StudyPurged, "review.worklist.Forget"),
     # 6. The model learns.
     Row("trainer.round", DUTY, "trainer.round.Round", (ChallengerRegistered,)),
-    Row("trainer.round", ModelPromoted, "trainer.rounds.Conclude"),
-    Row("trainer.round", ModelRejected, "trainer.rounds.Dismiss"),
     # 7. May it meet a patient?
     Row("rollout", CandidateReceived, "rollout.locked.Seal"),
     Row("rollout", FindingCorrected, "rollout.locked.Truth"),

@@ -37,15 +37,25 @@ Outbox = Callable[[Connection, Sequence[Record]], None]
 class Handler(Protocol):
     """What a room does about one type of event."""
 
-    consumes: type[Event]
+    @property
+    def consumes(self) -> type[Event]:
+        """The event it is called for; a class attribute will do."""
+        ...
 
-    def prepare(self, envelope: Envelope) -> Any:
+    def prepare(self, envelope: Envelope[Any], /) -> Any:
         """Read and compute; may take long; must not write. Called again after a crash or a retry."""
         ...
 
-    def apply(self, tx: Connection, envelope: Envelope, prepared: Any) -> Sequence[Event]:
+    def apply(self, tx: Connection, envelope: Envelope[Any], prepared: Any, /) -> Sequence[Event]:
         """Write and return what follows; milliseconds."""
         ...
+
+
+class Effect:
+    """A handler's first part where there is nothing to compute."""
+
+    def prepare(self, envelope: Envelope[Any]) -> None:
+        """Nothing to compute."""
 
 
 class Duty(Protocol):
@@ -58,7 +68,7 @@ class Duty(Protocol):
         """Return the work, or None when there is none."""
         ...
 
-    def apply(self, tx: Connection, prepared: Any) -> Sequence[Event]:
+    def apply(self, tx: Connection, prepared: Any, /) -> Sequence[Event]:
         """Write and return what follows."""
         ...
 
@@ -70,7 +80,7 @@ class BrakeError(OverreadError):
 @dataclass
 class _Ready:
     message: Message
-    envelope: Envelope | None
+    envelope: Envelope[Event] | None
     prepared: list[tuple[Handler, Any]]
     dead: Exception | None = None
     attempts: int = 1

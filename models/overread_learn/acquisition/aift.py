@@ -7,7 +7,7 @@ O(k) instead of O(k^2).
 """
 
 import math
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,9 @@ BINARY = 2
 TIE_DIGITS = 12
 CHUNK = 1 << 13
 """Candidates worked on at once: their intermediate arrays stay in the processor's cache."""
+
+
+_Part: TypeAlias = tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.int64]]
 
 
 class Measure(NamedTuple):
@@ -48,19 +51,20 @@ def measure(logits: NDArray[np.floating], alpha: float) -> Measure:
     the lower class index: negative, when binary), and the k patches with the largest log-odds of that class stay.
     Log-odds, since probabilities saturate at 1. Raises ValueError where a logit is not finite or a shape is wrong.
     """
-    if logits.ndim != 3 or logits.shape[1] < 1 or logits.shape[2] < BINARY:  # noqa: PLR2004 - candidate, patch, class
-        message = f"logits must be (candidates, patches >= 1, classes >= 2), got {logits.shape}"
-        raise ValueError(message)
+    if logits.ndim != 3 or logits.shape[1] < 1 or logits.shape[2] < BINARY:  # candidate, patch, class
+        raise ValueError(f"logits must be (candidates, patches >= 1, classes >= 2), got {logits.shape}")
     if not 0 < alpha <= 1:
-        message = f"alpha must be above 0 and at most 1, got {alpha}"
-        raise ValueError(message)
+        raise ValueError(f"alpha must be above 0 and at most 1, got {alpha}")
     count, patches, _ = logits.shape
     k = majority(alpha, patches)
     entropy, diversity = np.empty(count), np.empty(count)
     dominant = np.empty(count, dtype=np.int64)
     for start in range(0, count, CHUNK):
         part = slice(start, start + CHUNK)
-        entropy[part], diversity[part], dominant[part] = _measure(np.asarray(logits[part], dtype=np.float64), k)
+        z = np.asarray(logits[part], dtype=np.float64)
+        if not np.isfinite(z).all():
+            raise ValueError("a logit is not finite")
+        entropy[part], diversity[part], dominant[part] = _binary(z, k) if z.shape[2] == BINARY else _general(z, k)
     return Measure(entropy, diversity, dominant, k)
 
 
@@ -73,25 +77,38 @@ def score(found: Measure, k_ref: int, weight_entropy: float, weight_diversity: f
     """
     pairs = max(1, found.k * (found.k - 1))
     # Where the nominal k is itself 1, the mean over pairs stands alone rather than vanish.
-    return (
-        weight_entropy * found.entropy / found.k + weight_diversity * max(1, k_ref - 1) * found.diversity / pairs
-    )
+    return weight_entropy * found.entropy / found.k + weight_diversity * max(1, k_ref - 1) * found.diversity / pairs
 
 
-def _measure(
-    z: NDArray[np.float64], k: int
-) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.int64]]:
-    if not np.isfinite(z).all():
-        message = "a logit is not finite"
-        raise ValueError(message)
+def _binary(z: NDArray[np.float64], k: int) -> _Part:
+    """Measure (n, m, 2): everything follows from the log-odds d = z1 - z0, at a fraction of the general way's time."""
+    d = z[..., 1] - z[..., 0]
+    p, _ = _sigmoid(d)
+    dominant = np.round(p.mean(axis=1), TIE_DIGITS) > 0.5  # Eq. 1: a tie is negative
+    if k < d.shape[1]:
+        # Equal log-odds are equal patches here: no tie to break.
+        d = np.sort(np.where(dominant[:, None], d, -d), axis=1)[:, -k:]
+    p, unlikely = _sigmoid(d)
+    entropy = np.log1p(unlikely) + np.abs(d) * unlikely / (1 + unlikely)
+    # Both classes contribute the same product, and d is the difference of their logits.
+    diversity = 2 * k * ((p - p.mean(axis=1, keepdims=True)) * (d - d.mean(axis=1, keepdims=True))).sum(axis=1)
+    return entropy.sum(axis=1), np.maximum(diversity, 0), dominant.astype(np.int64)
+
+
+def _sigmoid(d: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return 1 / (1 + exp(-d)) and exp(-|d|), neither of which can overflow."""
+    unlikely = np.exp(-np.abs(d))
+    return np.where(d > 0, 1, unlikely) / (1 + unlikely), unlikely
+
+
+def _general(z: NDArray[np.float64], k: int) -> _Part:
+    """Measure (n, m, C) for any number of classes."""
     # A common offset of 1e4 would cost ten digits.
     z = z - z.max(axis=2, keepdims=True)
-    exponential = np.exp(z)
-    p = exponential / exponential.sum(axis=2, keepdims=True)
+    p = _softmax(z)
     dominant = np.round(p.mean(axis=1), TIE_DIGITS).argmax(axis=1)
-    if k < z.shape[1] or z.shape[2] > BINARY:
-        kept = _order(z, dominant)[:, :k, None]
-        z, p = np.take_along_axis(z, kept, axis=1), np.take_along_axis(p, kept, axis=1)
+    kept = _order(z, dominant)[:, :k, None]
+    z, p = np.take_along_axis(z, kept, axis=1), np.take_along_axis(p, kept, axis=1)
     entropy = np.log(np.exp(z).sum(axis=2)) - (p * z).sum(axis=2)
     centred = z - z.mean(axis=1, keepdims=True)
     diversity = 2 * k * ((p - p.mean(axis=1, keepdims=True)) * centred).sum(axis=(1, 2))
@@ -99,13 +116,15 @@ def _measure(
     return np.maximum(entropy.sum(axis=1), 0), np.maximum(diversity, 0), dominant
 
 
+def _softmax(z: NDArray[np.float64]) -> NDArray[np.float64]:
+    exponential = np.exp(z)
+    total: NDArray[np.float64] = exponential.sum(axis=2, keepdims=True)
+    return exponential / total
+
+
 def _order(z: NDArray[np.float64], dominant: NDArray[np.int64]) -> NDArray[np.int64]:
     """Order each candidate's patches by falling log-odds of its dominant class; z is (n, m, C), max-subtracted."""
     own = np.take_along_axis(z, dominant[:, None, None], axis=2)[..., 0]
-    if z.shape[2] == BINARY:
-        # Two patches of equal log-odds are the same patch here: no tie to break.
-        other = np.take_along_axis(z, 1 - dominant[:, None, None], axis=2)[..., 0]
-        return np.argsort(other - own, axis=1)
     # Sorted before they are summed, so that a permutation of the classes cannot change the last digit.
     ascending = np.sort(z, axis=2)
     others = z.copy()

@@ -110,29 +110,23 @@ def rank(
 
 def _strategy(name: str) -> Strategy:
     if name not in STRATEGIES:
-        message = f"unknown strategy {name!r}; known are {', '.join(STRATEGIES)}"
-        raise ValueError(message)
+        raise ValueError(f"unknown strategy {name!r}; known are {', '.join(STRATEGIES)}")
     return STRATEGIES[name]
 
 
 def _check(ids: Sequence[str], logits: Sequence[NDArray[np.floating]]) -> None:
     if not ids:
-        message = "the pool is empty: there is no candidate to rank"
-        raise ValueError(message)
+        raise ValueError("the pool is empty: there is no candidate to rank")
     if len(ids) != len(logits):
-        message = f"{len(ids)} ids came with {len(logits)} arrays of logits"
-        raise ValueError(message)
+        raise ValueError(f"{len(ids)} ids came with {len(logits)} arrays of logits")
     if len(set(ids)) < len(ids):
-        message = "candidate ids repeat in the pool"
-        raise ValueError(message)
+        raise ValueError("candidate ids repeat in the pool")
     classes = logits[0].shape[-1]
     for candidate, array in zip(ids, logits, strict=True):
-        if array.ndim != 2 or array.shape[1] != classes or not len(array):  # noqa: PLR2004 - patch, class
-            message = f"candidate {candidate}: logits are {array.shape}, not (patches, {classes})"
-            raise ValueError(message)
+        if array.ndim != 2 or array.shape[1] != classes or not len(array):  # patch, class
+            raise ValueError(f"candidate {candidate}: logits are {array.shape}, not (patches, {classes})")
         if not np.isfinite(array).all():
-            message = f"candidate {candidate}: a logit is not finite"
-            raise ValueError(message)
+            raise ValueError(f"candidate {candidate}: a logit is not finite")
 
 
 def _lot(seed: int, candidate: str) -> float:
@@ -142,7 +136,7 @@ def _lot(seed: int, candidate: str) -> float:
 
 
 def _levels(values: NDArray[np.float64]) -> NDArray[np.int64]:
-    """Number the distinct values from the lowest, (n,); neighbours within 12 digits count as one.
+    """Return each value's place among the distinct ones, lowest 0, (n,); neighbours within 12 digits count as one.
 
     Comparing neighbours, rather than rounding, never parts two equal scores that lie on either side of a rounding edge.
     """

@@ -56,7 +56,7 @@ class Application:
         """Refuse what would only fail later, far from the file that says it."""
         channels = 3  # every torchvision trunk takes three
         rules = {
-            "classes must be at least two different names": len(set(self.classes)) == len(self.classes) >= 2,  # noqa: PLR2004
+            "classes must be at least two different names": len(set(self.classes)) == len(self.classes) >= 2,
             "patches must be 1 to 8 x scales x shifts": 1
             <= self.patches
             <= SYMMETRIES * len(self.scales) * len(self.shifts),
@@ -65,8 +65,7 @@ class Application:
             "context_unit must be px or mm": self.context_unit in get_args(Unit),
             "scales must be positive": all(0 < scale < math.inf for scale in self.scales),
             "shifts must be pairs within -0.5 to 0.5": all(
-                len(shift) == len("xy") and all(-0.5 <= part <= 0.5 for part in shift)  # noqa: PLR2004
-                for shift in self.shifts
+                len(shift) == len("xy") and all(-0.5 <= part <= 0.5 for part in shift) for shift in self.shifts
             ),
             "mean and std must have three values, std above 0": len(self.mean) == len(self.std) == channels
             and all(value > 0 for value in self.std),
@@ -77,8 +76,7 @@ class Application:
         }
         broken = [rule for rule, holds in rules.items() if not holds]
         if broken:
-            message = f"application {self.name!r}: {'; '.join(broken)}"
-            raise ValueError(message)
+            raise ValueError(f"application {self.name!r}: {'; '.join(broken)}")
 
     @property
     def k(self) -> int:
@@ -98,8 +96,7 @@ class Application:
         """Read what `to_json` wrote. Raises ValueError on text that is no application."""
         table = json.loads(text)
         if not isinstance(table, dict):
-            message = "application: the JSON is not an object"
-            raise ValueError(message)  # noqa: TRY004 - a bad document, not a programming error
+            raise ValueError("application: the JSON is not an object")  # noqa: TRY004 - a bad document, not a programming error
         return _application(table, "JSON")
 
 
@@ -121,21 +118,18 @@ def load(name_or_path: str | Path) -> Application:
         source = f"{name_or_path}.toml"
         text = resources.files("overread_learn.applications").joinpath(source).read_text(encoding="utf-8")
     else:
-        message = f"unknown application {name_or_path!r}; known are {', '.join(names())}"
-        raise ValueError(message)
+        raise ValueError(f"unknown application {name_or_path!r}; known are {', '.join(names())}")
     try:
         return _application(tomllib.loads(text), source)
     except tomllib.TOMLDecodeError as error:
-        message = f"{source}: {error}"
-        raise ValueError(message) from error
+        raise ValueError(f"{source}: {error}") from error
 
 
 def _application(table: Mapping[str, Any], source: str) -> Application:
     known = {field.name for field in fields(Application)}
     unknown, missing = sorted(table.keys() - known), sorted(known - table.keys())
     if unknown or missing:
-        message = f"{source}: unknown keys {unknown}, missing keys {missing}"
-        raise ValueError(message)
+        raise ValueError(f"{source}: unknown keys {unknown}, missing keys {missing}")
     try:
         return Application(
             **{
@@ -146,5 +140,4 @@ def _application(table: Mapping[str, Any], source: str) -> Application:
             }
         )
     except (TypeError, AttributeError) as error:  # a list where a number belongs, and the like
-        message = f"{source}: a value has the wrong type ({error})"
-        raise ValueError(message) from error
+        raise ValueError(f"{source}: a value has the wrong type ({error})") from error

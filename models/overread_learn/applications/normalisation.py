@@ -17,8 +17,7 @@ class Window:
     def __post_init__(self) -> None:
         """Refuse an empty window."""
         if not self.low < self.high:
-            message = f"normalisation window: low {self.low} is not below high {self.high}"
-            raise ValueError(message)
+            raise ValueError(f"normalisation window: low {self.low} is not below high {self.high}")
 
 
 @dataclass(frozen=True)
@@ -35,8 +34,9 @@ class Background:
     def __post_init__(self) -> None:
         """Refuse a factor that is no whole number from 1, and a blur or a gain that is not positive."""
         if not isinstance(self.downscale, int) or self.downscale < 1 or not self.sigma > 0 or not self.gain > 0:
-            message = f"normalisation background: needs a whole downscale >= 1, sigma > 0 and gain > 0, got {self}"
-            raise ValueError(message)
+            raise ValueError(
+                f"normalisation background: needs a whole downscale >= 1, sigma > 0 and gain > 0, got {self}"
+            )
 
 
 @dataclass(frozen=True)
@@ -48,9 +48,10 @@ class Range:
 
     def __post_init__(self) -> None:
         """Refuse percentiles that are none, or that are out of order."""
-        if not 0 <= self.low < self.high <= 100:  # noqa: PLR2004 - per cent
-            message = f"normalisation range: needs percentiles 0 <= low < high <= 100, got {self.low} and {self.high}"
-            raise ValueError(message)
+        if not 0 <= self.low < self.high <= 100:  # per cent
+            raise ValueError(
+                f"normalisation range: needs percentiles 0 <= low < high <= 100, got {self.low} and {self.high}"
+            )
 
 
 Normalisation: TypeAlias = Window | Background | Range
@@ -63,16 +64,14 @@ def normalisation(table: Mapping[str, Any]) -> Normalisation:
 
     Raises ValueError on an unknown kind, on a missing key and on an unknown one.
     """
-    kind = table.get("kind")
+    kind = str(table.get("kind"))
     if kind not in KINDS:
-        message = f"normalisation: unknown kind {kind!r}; known are {', '.join(KINDS)}"
-        raise ValueError(message)
+        raise ValueError(f"normalisation: unknown kind {kind!r}; known are {', '.join(KINDS)}")
     shape = KINDS[kind]
     given = {key: value for key, value in table.items() if key != "kind"}
     known = {field.name: field.default is MISSING for field in fields(shape)}
     unknown = sorted(given.keys() - known.keys())
     missing = sorted(key for key, required in known.items() if required and key not in given)
     if unknown or missing:
-        message = f"normalisation {kind}: unknown keys {unknown}, missing keys {missing}"
-        raise ValueError(message)
+        raise ValueError(f"normalisation {kind}: unknown keys {unknown}, missing keys {missing}")
     return shape(**given)

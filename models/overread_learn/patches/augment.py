@@ -12,7 +12,7 @@ from overread_learn.patches.square import draw, normalise, place
 __all__ = ["augment"]
 
 
-def augment(
+def augment(  # a point, and where it lies
     prepared: Prepared,
     x: float,
     y: float,
@@ -20,7 +20,7 @@ def augment(
     rng: np.random.Generator,
     spacing_mm: float | None = None,
 ) -> NDArray[np.float32]:
-    """Draw one patch, (3, s, s) float32: any rotation, mirrored or not, scaled and shifted within the application's range.
+    """Draw one patch, (3, s, s) float32: turned, mirrored or not, scaled and shifted within the application's range.
 
     ``x``, ``y``, ``spacing_mm`` and the errors are those of `overread_learn.patches.cut.cut`. The scale is uniform in
     its logarithm between the smallest and the largest of ``scales``; each shift lies within the largest of ``shifts``.
@@ -36,6 +36,6 @@ def augment(
         application.input_px,
         angle=rng.uniform(-math.pi, math.pi),
     )
-    if rng.random() < 0.5:  # noqa: PLR2004 - a fair coin
+    if rng.random() < 0.5:  # a fair coin
         drawn = drawn[:, ::-1]
-    return np.ascontiguousarray(normalise(drawn, application))
+    return normalise(drawn, application)

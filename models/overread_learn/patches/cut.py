@@ -45,7 +45,7 @@ def cut(
 
 
 def symmetric(planes: NDArray[np.float32], symmetry: int) -> NDArray[np.float32]:
-    """View (3, s, s) in one of the eight symmetries of the square: bit 1 mirrors x, bit 2 mirrors y, bit 4 transposes."""
+    """View (3, s, s) in one of the square's eight symmetries: bit 1 mirrors x, bit 2 mirrors y, bit 4 transposes."""
     if symmetry & 1:
         planes = planes[:, :, ::-1]
     if symmetry & 2:

@@ -33,14 +33,11 @@ def prepare(image: NDArray[Any], application: Application) -> Prepared:
     background subtraction needs the 8-bit scale.
     """
     if image.ndim not in {2, CHANNELS} or (image.ndim == CHANNELS and image.shape[2] != CHANNELS) or not image.size:
-        message = f"an image must be (H, W) or (H, W, 3) and not empty, got {image.shape}"
-        raise ValueError(message)
+        raise ValueError(f"an image must be (H, W) or (H, W, 3) and not empty, got {image.shape}")
     if image.dtype.kind not in "uif":
-        message = f"an image must hold integers or floats, got {image.dtype}"
-        raise ValueError(message)
+        raise ValueError(f"an image must hold integers or floats, got {image.dtype}")
     if image.dtype.kind == "f" and not np.isfinite(image).all():
-        message = "an image holds values that are not finite"
-        raise ValueError(message)
+        raise ValueError("an image holds values that are not finite")
     match application.normalisation:
         case Window(low, high):
             return Prepared(_three(_stretch(image, low, high)), 1.0)
@@ -60,11 +57,10 @@ def _stretch(image: NDArray[Any], low: float, high: float) -> NDArray[np.float32
 
 def _foreground(image: NDArray[Any], background: Background) -> NDArray[np.uint8]:
     if image.dtype != np.uint8 and (image.min() < 0 or image.max() > WHITE):
-        message = (
+        raise ValueError(
             f"background subtraction needs grey levels 0..255, got {image.min()}..{image.max()}: "
             "bring the image to eight bits by its stored depth first"
         )
-        raise ValueError(message)
     levels = image if image.dtype == np.uint8 else image.astype(np.float32)
     factor = background.downscale
     height, width = image.shape[:2]

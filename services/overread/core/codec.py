@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import Generic, TypeVar
 
 from pydantic import ValidationError
 
@@ -25,11 +26,14 @@ class Record:
     headers: Headers = field(default_factory=dict)
 
 
+E_co = TypeVar("E_co", bound=Event, covariant=True)
+
+
 @dataclass(frozen=True)
-class Envelope:
+class Envelope(Generic[E_co]):
     """An event with its identity. `id` is minted where the act happens, never when it is sent."""
 
-    event: Event
+    event: E_co
     source: str
     id: str = field(default_factory=uuid7)
     time: datetime = field(default_factory=utc_now)
@@ -52,7 +56,7 @@ class Envelope:
 _BY_TYPE = {cls.type: cls for cls in EVENTS}
 
 
-def decode(headers: Headers, value: bytes | None) -> Envelope:
+def decode(headers: Headers, value: bytes | None) -> Envelope[Event]:
     """Decode one record.
 
     Raises:

@@ -81,13 +81,7 @@ class GateFailed(OverreadError):
 
 
 class DigestMismatch(OverreadError):
-    """The SHA-256 of a model file differs from the one that was registered."""
-
-    def __init__(self, where: str, expected: str, found: str) -> None:
-        super().__init__(
-            f"{where}: the file's SHA-256 is {found[:12]}…, registered is {expected[:12]}…; it is not loaded. "
-            "Restore the artifact from backup or register the file as a new version."
-        )
+    """The SHA-256 of a model file differs from the one that was registered; the file is not loaded."""
 
 
 class Misconfigured(OverreadError):

@@ -1,0 +1,92 @@
+"""Write a network as ONNX, with all that scoring needs to know inside the file."""
+
+import copy
+import hashlib
+import os
+import tempfile
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import onnx
+import torch
+from numpy.typing import NDArray
+
+from overread_learn.applications import Application
+from overread_learn.nets.classifier import Classifier
+from overread_learn.scoring import APPLICATION_KEY, ARCH_KEY, Scorer, softmax
+
+__all__ = ["export", "parity"]
+
+OPSET = 17
+
+
+def export(model: Classifier, application: Application, path: Path, *, extra: Mapping[str, str]) -> str:
+    """Write ``model`` as ONNX to ``path`` and return the file's SHA-256.
+
+    Input ``patches`` is (n, 3, s, s) float32 with s the application's ``input_px`` and n free; output ``logits`` is
+    (n, classes). The metadata carry the application as JSON, the network's name, and ``extra``. The file appears whole
+    or not at all: it is written beside its place, flushed to the disk, and renamed.
+
+    Raises ValueError where ``extra`` uses a name that is taken, or the network has other classes than the application.
+    """
+    taken = sorted({APPLICATION_KEY, ARCH_KEY} & extra.keys())
+    if taken:
+        raise ValueError(f"extra metadata may not use {', '.join(taken)}")
+    if model.classes != len(application.classes):
+        raise ValueError(
+            f"the network has {model.classes} classes, application {application.name} {len(application.classes)}"
+        )
+    graph = _traced(model, application.input_px)
+    onnx.helper.set_model_props(graph, {**extra, APPLICATION_KEY: application.to_json(), ARCH_KEY: model.arch})
+    content: bytes = graph.SerializeToString()
+    _write(path, content)
+    return hashlib.sha256(content).hexdigest()
+
+
+def parity(model: Classifier, path: Path, patches: NDArray[np.float32]) -> float:
+    """Return the largest difference between PyTorch's and ONNX Runtime's probabilities over (n, 3, s, s) patches."""
+    still = copy.deepcopy(model).cpu().eval()
+    with torch.inference_mode():
+        ours = softmax(still(torch.from_numpy(patches)).numpy())
+    return float(np.abs(ours - softmax(Scorer(path).logits(patches))).max())
+
+
+def _traced(model: Classifier, size: int) -> onnx.ModelProto:
+    still = copy.deepcopy(model).cpu().eval()
+    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
+        path = Path(folder) / "traced.onnx"
+        # The newer exporter needs onnxscript, a package that nothing else here uses.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        torch.onnx.export(
+            still,
+            # Two patches: tracing one would let the exporter take the batch for a constant.
+            (torch.zeros(2, 3, size, size),),
+            path,
+            dynamo=False,
+            opset_version=OPSET,
+            input_names=["patches"],
+            output_names=["logits"],
+            dynamic_axes={"patches": {0: "n"}, "logits": {0: "n"}},
+        )
+        return onnx.load(path)
+
+
+def _write(path: Path, content: bytes) -> None:
+    handle, partial = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(partial).replace(path)
+    except BaseException:
+        Path(partial).unlink()
+        raise
+    # The rename itself lies in the directory.
+    directory = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(directory)
+    finally:
+        os.close(directory)

@@ -1,0 +1,145 @@
+"""A torchvision classifier with a head of our own."""
+
+import io
+from pathlib import Path
+from typing import Literal
+
+import torch
+import torchvision
+from torch import nn
+
+from overread_learn.nets.weights import imagenet, read, unpack
+
+__all__ = ["Classifier", "build", "from_bytes", "parameters_by_role", "to_bytes"]
+
+HEADS = ("fc", "classifier", "head", "heads")
+"""Where torchvision's families keep their last layer."""
+
+
+class Classifier(nn.Module):
+    """A network that maps patches, (n, 3, h, w), to logits, (n, classes), and knows what it is called."""
+
+    def __init__(self, arch: str, classes: int) -> None:
+        """Build torchvision's ``arch`` with random weights and a last layer of ``classes`` outputs.
+
+        Raises ValueError on an unknown name, a network whose last layer is not found, or fewer than two classes.
+        """
+        super().__init__()
+        if arch not in torchvision.models.list_models(module=torchvision.models):
+            raise ValueError(
+                f"unknown network {arch!r}; torchvision knows squeezenet1_1, mobilenet_v2, resnet18 and others"
+            )
+        if classes < 2:  # one class leaves nothing to decide
+            raise ValueError(f"a classifier needs at least two classes, got {classes}")
+        self.arch = arch
+        self.classes = classes
+        self.net: nn.Module = torchvision.models.get_model(arch, weights=None)
+        if getattr(self.net, "aux_logits", False):
+            raise ValueError(f"{arch} has auxiliary heads, which the continual step does not train")
+        self.head = _last_layer(arch, self.net)
+        """Dotted name of the last layer within ``net``."""
+        self._replace_head()
+
+    def forward(self, patches: torch.Tensor) -> torch.Tensor:
+        """Return the logits, (n, classes), of (n, 3, h, w)."""
+        logits: torch.Tensor = self.net(patches)
+        return logits
+
+    def _replace_head(self) -> None:
+        old = self.net.get_submodule(self.head)
+        new: nn.Linear | nn.Conv2d
+        if isinstance(old, nn.Conv2d):  # SqueezeNet classifies by a convolution, then averages
+            new = nn.Conv2d(old.in_channels, self.classes, kernel_size=1)
+            self._drop_last_relu()
+        else:
+            new = nn.Linear(old.in_features, self.classes)  # type: ignore[arg-type]
+        nn.init.normal_(new.weight, std=0.01)
+        nn.init.zeros_(new.bias)
+        self.net.set_submodule(self.head, new)
+
+    def _drop_last_relu(self) -> None:
+        """Let a convolutional head's logits fall below zero.
+
+        SqueezeNet rectifies them. A thousand classes survive that; of two, one soon has no gradient left and stays at
+        zero for every patch (seen with 200 labels: an AUC of .5 where .9 is usual).
+        """
+        parent, _, index = self.head.rpartition(".")
+        layers = self.net.get_submodule(parent)
+        after = str(int(index) + 1)
+        if isinstance(layers.get_submodule(after), nn.ReLU):
+            layers.set_submodule(after, nn.Identity())
+
+
+def build(arch: str, classes: int, weights: Path | Literal["imagenet"] | None, seed: int) -> Classifier:
+    """Build a network whose head is new, and whose trunk is pretrained or (``weights=None``) random.
+
+    ``weights`` is a state_dict of the same network with any head, or ``"imagenet"`` for torchvision's own. ``seed``
+    fixes the head and, without weights, the trunk. Raises ValueError on an unknown network or on weights of another
+    one, FileNotFoundError, and WeightsUnavailable where a download fails.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = Classifier(arch, classes)
+    if weights is not None:
+        state = imagenet(arch) if weights == "imagenet" else read(weights)
+        head = {f"{model.head}.weight", f"{model.head}.bias"}
+        try:
+            result = model.net.load_state_dict(
+                {name: value for name, value in state.items() if name not in head}, strict=False
+            )
+        except RuntimeError as error:  # a tensor of another shape
+            raise ValueError(f"the weights {weights} do not fit {arch}: {error}") from error
+        missing = sorted(set(result.missing_keys) - head)
+        if missing or result.unexpected_keys:
+            unexpected = result.unexpected_keys
+            raise ValueError(
+                f"the weights {weights} do not fit {arch}: missing {missing[:3]}, unexpected {unexpected[:3]}"
+            )
+    return model.eval()
+
+
+def parameters_by_role(model: Classifier) -> tuple[dict[str, nn.Parameter], dict[str, nn.Parameter]]:
+    """Return the parameters of the trunk and those of the head, each by name."""
+    prefix = f"net.{model.head}."
+    named = dict(model.named_parameters())
+    head = {name: value for name, value in named.items() if name.startswith(prefix)}
+    return {name: value for name, value in named.items() if name not in head}, head
+
+
+def to_bytes(model: Classifier) -> bytes:
+    """Serialise a network: its name, its number of classes and its state_dict."""
+    state = {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
+    buffer = io.BytesIO()
+    torch.save({"arch": model.arch, "classes": model.classes, "state_dict": state}, buffer)
+    return buffer.getvalue()
+
+
+def from_bytes(content: bytes) -> Classifier:
+    """Restore what `to_bytes` wrote, in eval mode, without running any code that the bytes may carry.
+
+    Raises ValueError where they hold something else.
+    """
+    what = f"a classifier of {len(content)} bytes"
+    match unpack(content, what):
+        case {"arch": str(arch), "classes": int(classes), "state_dict": dict(state)}:
+            model = Classifier(arch, classes)
+        case _:
+            raise ValueError(f"{what} lacks its arch, classes or state_dict")
+    try:
+        model.load_state_dict(state)
+    except RuntimeError as error:
+        raise ValueError(f"{what} does not hold the weights of {arch}: {error}") from error
+    return model.eval()
+
+
+def _last_layer(arch: str, net: nn.Module) -> str:
+    """Find the dotted name of the last linear or convolutional layer under one of `HEADS`."""
+    found = [
+        name
+        for name, layer in net.named_modules()
+        if name.partition(".")[0] in HEADS and isinstance(layer, nn.Linear | nn.Conv2d)
+    ]
+    if not found:
+        raise ValueError(f"{arch}: no last layer under {', '.join(HEADS)}")
+    last: str = found[-1]
+    return last

@@ -1,0 +1,78 @@
+"""Weights from a file, or ImageNet's as torchvision publishes them, downloaded once into torch's own cache."""
+
+import hashlib
+import os
+import pickle
+import tempfile
+import urllib.request
+from collections.abc import Mapping
+from io import BytesIO
+from pathlib import Path
+
+import torch
+import torchvision
+
+__all__ = ["WeightsUnavailable", "imagenet", "read", "unpack"]
+
+TIMEOUT_S = 10
+"""A download that is silent for this long counts as no network."""
+
+
+class WeightsUnavailable(OSError):
+    """The weights could not be had: no network, no such file upstream, or a download whose digest is wrong."""
+
+
+def imagenet(arch: str) -> Mapping[str, torch.Tensor]:
+    """Return torchvision's default ImageNet weights of a network, from torch's cache or by download.
+
+    Raises WeightsUnavailable where there is no network or what came is not what torchvision published.
+    """
+    url = torchvision.models.get_model_weights(arch).DEFAULT.url
+    cached = Path(torch.hub.get_dir()) / "checkpoints" / url.rpartition("/")[2]
+    if not cached.exists():
+        _download(url, cached)
+    return read(cached)
+
+
+def read(path: Path) -> Mapping[str, torch.Tensor]:
+    """Read a state_dict without running any code that the file may carry.
+
+    Raises FileNotFoundError where there is no file, ValueError where it holds something else.
+    """
+    state = unpack(path.read_bytes(), str(path))
+    if not isinstance(state, Mapping) or not all(isinstance(value, torch.Tensor) for value in state.values()):
+        raise ValueError(f"{path} is no state_dict: a mapping from names to tensors is needed")
+    return state
+
+
+def unpack(content: bytes, what: str) -> object:
+    """Return what ``torch.save`` wrote, tensors on the CPU; only tensors and plain containers are let in.
+
+    Raises ValueError, which calls the content ``what``, where it is anything else.
+    """
+    try:
+        return torch.load(BytesIO(content), map_location="cpu", weights_only=True)
+    # torch raises a different type for each way in which a file can be wrong.
+    except (pickle.UnpicklingError, RuntimeError, EOFError, LookupError, ValueError, TypeError) as error:
+        raise ValueError(f"{what} is not in PyTorch's format: {error}") from error
+
+
+def _download(url: str, target: Path) -> None:
+    # torchvision puts the first digits of the file's SHA-256 into its name.
+    expected = target.stem.rpartition("-")[2]
+    try:
+        with urllib.request.urlopen(url, timeout=TIMEOUT_S) as answer:  # noqa: S310 - torchvision's own https address
+            content = answer.read()
+    except OSError as error:
+        raise WeightsUnavailable(
+            f"no ImageNet weights from {url} ({error}); give a file of weights, or start without"
+        ) from error
+    found = hashlib.sha256(content).hexdigest()
+    if not found.startswith(expected):
+        raise WeightsUnavailable(f"{url} came with SHA-256 {found}, where {expected}... was expected")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    # Another process may be doing the same: each writes its own file, and the last rename wins.
+    handle, partial = tempfile.mkstemp(dir=target.parent)
+    with os.fdopen(handle, "wb") as file:
+        file.write(content)
+    Path(partial).replace(target)

@@ -1,0 +1,1 @@
+"""DICOM in: associations, admission, the split of patients, and forgetting a study."""

@@ -1,0 +1,1 @@
+"""Scoring: the serving model's logits for every candidate, and the atomic swap of that model."""

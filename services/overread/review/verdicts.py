@@ -1,0 +1,246 @@
+"""A reader's word: from the command to the fact, or to a refusal that says why.
+
+`judge` decides by compare-and-set on the candidate's version; `record` writes what a fact says and nothing else, so the
+ledger and the candidates can be rebuilt from the facts alone (`Restore`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Any, Protocol
+
+from sqlalchemy import Connection, Row, select, update
+
+from overread import metrics
+from overread.core.codec import Envelope
+from overread.core.corrections import LABEL, MOVES, Verdict, adjudicate
+from overread.core.events import (
+    CorrectionRefused,
+    CorrectionSubmitted,
+    Event,
+    FindingCorrected,
+    Place,
+    Purpose,
+    Source,
+)
+from overread.core.series import SeriesManifest
+from overread.core.splits import Split
+from overread.review.objections import Objection, empty, misplaced, stale, unknown, wrong_study
+from overread.review.tables import candidates, reads, verdicts
+from overread.review.worklist import in_turn
+from overread.store.engine import upsert
+
+
+class Manifests(Protocol):
+    """The part of `pacs.slices.Slices` that a verdict needs."""
+
+    def manifest(self, key: str) -> SeriesManifest:
+        """Return the series' order; FileNotFoundError where it is gone."""
+        ...
+
+
+class Judge:
+    """A command from the bus: another system's correction, or the bus's copy of one that REST has judged already."""
+
+    consumes: type[Event] = CorrectionSubmitted
+
+    def __init__(self, slices: Manifests) -> None:
+        self._slices = slices
+
+    def prepare(self, envelope: Envelope) -> SeriesManifest | None:
+        """Read the manifest that the place names."""
+        command = envelope.event
+        assert isinstance(command, CorrectionSubmitted)  # noqa: S101 - narrows the type; the worker sorts by it
+        return find_image(self._slices, command)
+
+    def apply(self, tx: Connection, envelope: Envelope, image: SeriesManifest | None) -> Sequence[Event]:
+        """Judge and say so."""
+        outcome = judge(tx, envelope, image)
+        count(outcome)
+        return (outcome,)
+
+
+class Restore:
+    """A fact of the past: what `overread replay` hears to fill an empty database. No part of the running line."""
+
+    consumes: type[Event] = FindingCorrected
+
+    def prepare(self, envelope: Envelope) -> None:
+        """Read nothing."""
+
+    def apply(self, tx: Connection, envelope: Envelope, _prepared: None) -> Sequence[Event]:
+        """Write what the fact says; a fact that stands already changes nothing."""
+        fact = envelope.event
+        assert isinstance(fact, FindingCorrected)  # noqa: S101
+        record(tx, envelope.time, fact)
+        return ()
+
+
+def find_image(slices: Manifests, command: CorrectionSubmitted) -> SeriesManifest | None:
+    """Return the manifest of the command's place; None where it has no place or the series is gone."""
+    if command.place is None:
+        return None
+    try:
+        return slices.manifest(command.place.series)
+    except FileNotFoundError:
+        return None
+
+
+def count(outcome: FindingCorrected | CorrectionRefused) -> None:
+    """Raise the room's counters."""
+    if isinstance(outcome, FindingCorrected):
+        metrics.corrections.labels(outcome.verdict.value).inc()
+    else:
+        metrics.refusals.labels(outcome.reason.value).inc()
+
+
+def judge(
+    tx: Connection, envelope: Envelope, image: SeriesManifest | None = None
+) -> FindingCorrected | CorrectionRefused:
+    """Decide on a correction and write it, all in the caller's transaction.
+
+    Args:
+        tx: a writing transaction: between look and write nobody else comes.
+        envelope: holds a CorrectionSubmitted; its id becomes the correction's name.
+        image: the manifest that the command's place names (`find_image`), read before the transaction began.
+
+    Returns:
+        The fact, already recorded; or the refusal, and nothing has changed.
+    """
+    command = envelope.event
+    assert isinstance(command, CorrectionSubmitted)  # noqa: S101
+    row = tx.execute(
+        select(candidates).where(candidates.c.candidate == command.candidate, candidates.c.series.is_not(None))
+    ).first()
+    current = int(row.version) if row else 0
+    adds = command.verdict is Verdict.ADDED
+    if adds and row is None:  # the study's other candidates say whose it is
+        row = tx.execute(
+            select(candidates).where(candidates.c.study == command.study, candidates.c.series.is_not(None)).limit(1)
+        ).first()
+        exists = False
+    else:
+        exists = row is not None
+    if row is None:
+        return _refuse(envelope.id, command, unknown(command), current)
+    if row.study != command.study:
+        return _refuse(envelope.id, command, wrong_study(command), current)
+    latest = _find_latest(tx, command.candidate)
+    objection = stale(command, current, exists=exists) or empty(command, latest) or misplaced(tx, command, image)
+    if objection is not None:
+        return _refuse(envelope.id, command, objection, current)
+    said = {reader: Verdict(verdict.verdict) for reader, verdict in latest.items()} | {command.reader: command.verdict}
+    label = adjudicate(said.values())
+    fact = FindingCorrected(
+        correction=envelope.id,
+        candidate=command.candidate,
+        study=command.study,
+        patient=row.patient,
+        split=Split(row.split),
+        site=row.site,
+        application=row.application,
+        source=Source.READER if adds else Source(row.source),
+        purpose=_find_purpose(tx, command.candidate),
+        version=current + 1,
+        verdict=command.verdict,
+        reader=command.reader,
+        reason=command.reason,
+        place=_place(command, row, latest),
+        label=label.value,
+        agreement=label.agreement,
+        readers=label.readers,
+        detector_score=None if adds else row.detector_score,
+    )
+    record(tx, envelope.time, fact)
+    return fact
+
+
+def _refuse(correction: str, command: CorrectionSubmitted, objection: Objection, current: int) -> CorrectionRefused:
+    reason, detail = objection
+    return CorrectionRefused(
+        correction=correction,
+        candidate=command.candidate,
+        study=command.study,
+        reason=reason,
+        detail=detail,
+        current_version=current,
+    )
+
+
+def _find_latest(tx: Connection, candidate: str) -> dict[str, Row[Any]]:
+    """Return each reader's latest verdict."""
+    rows = tx.execute(select(verdicts).where(verdicts.c.candidate == candidate).order_by(verdicts.c.version)).all()
+    return {row.reader: row for row in rows}
+
+
+def _place(command: CorrectionSubmitted, row: Row[Any], latest: dict[str, Row[Any]]) -> Place:
+    """Return where the candidate is after this verdict.
+
+    A withdrawal leaves the place to the others: the last of them who saw a lesion saw it where the mark then stood.
+    Where nobody is left it goes back to where its source had put it.
+    """
+    if command.place is not None and command.verdict in MOVES:
+        return command.place
+    if command.verdict is Verdict.WITHDRAWN:
+        others: Iterable[Row[Any]] = (said for reader, said in latest.items() if reader != command.reader)
+        seen = [said for said in others if LABEL[Verdict(said.verdict)] == 1]
+        if seen:
+            last = max(seen, key=lambda said: int(said.version))
+            return Place(series=last.series, slice=last.slice, x=last.x, y=last.y)
+        if row.original_series is not None:
+            return Place(series=row.original_series, slice=row.original_slice, x=row.original_x, y=row.original_y)
+    return Place(series=row.series, slice=row.slice, x=row.x, y=row.y)
+
+
+def _find_purpose(tx: Connection, candidate: str) -> Purpose | None:
+    """Return why it was asked for: what is still open first, then in reading order."""
+    asked = select(reads.c.purpose).where(reads.c.candidate == candidate).order_by(reads.c.open.desc(), *in_turn())
+    purpose = tx.execute(asked.limit(1)).scalar()
+    return Purpose(purpose) if purpose else None
+
+
+def record(tx: Connection, time: datetime, fact: FindingCorrected) -> None:
+    """Write ledger, candidate and reads from the fact alone. A fact that is in the ledger already changes nothing.
+
+    Args:
+        tx: a writing transaction.
+        time: when the reader said it.
+        fact: facts of one candidate come in the order of their versions.
+    """
+    place = {"series": fact.place.series, "slice": fact.place.slice, "x": fact.place.x, "y": fact.place.y}
+    entry = upsert(verdicts).values(
+        correction=fact.correction,
+        candidate=fact.candidate,
+        study=fact.study,
+        version=fact.version,
+        verdict=fact.verdict.value,
+        reader=fact.reader,
+        reason=fact.reason,
+        time=time,
+        **place,
+    )
+    if tx.execute(entry.on_conflict_do_nothing(index_elements=["correction"])).rowcount == 0:
+        return
+    state = {
+        **place,
+        "version": fact.version,
+        "label": fact.label,
+        "agreement": fact.agreement,
+        "readers": fact.readers,
+    }
+    origin: dict[str, Any] = {
+        "study": fact.study,
+        "patient": fact.patient,
+        "split": fact.split.value,
+        "site": fact.site,
+        "application": fact.application,
+        "source": fact.source.value,
+        "detector_score": fact.detector_score,
+    }
+    if fact.verdict is Verdict.ADDED:  # this reader is its source
+        origin |= {"producer": fact.reader, **{f"original_{name}": value for name, value in place.items()}}
+    row = upsert(candidates).values(candidate=fact.candidate, **origin, **state)
+    tx.execute(row.on_conflict_do_update(index_elements=["candidate"], set_={**origin, **state}))
+    # One reader's answer is what was asked for; the undo of the only answer asks again.
+    tx.execute(update(reads).where(reads.c.candidate == fact.candidate).values(open=fact.readers == 0))

@@ -1,0 +1,1 @@
+"""Release: evidence on locked patients, gates, sign-off, promotion and its reversal."""

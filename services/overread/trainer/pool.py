@@ -1,0 +1,112 @@
+"""The pool: candidates, their logits, and what readers said of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from sqlalchemy import Connection, delete, select, update
+
+from overread.core.codec import Envelope
+from overread.core.events import CandidateReceived, CandidateScored, Event, FindingCorrected, StudyPurged
+from overread.core.splits import Split
+from overread.store.engine import upsert
+from overread.trainer.tables import trainer_labels, trainer_pool, trainer_requests, trainer_scores
+from overread.worker import Effect
+
+
+class Admit(Effect):
+    """A candidate enters the pool."""
+
+    consumes = CandidateReceived
+
+    def apply(self, tx: Connection, envelope: Envelope[CandidateReceived], _prepared: None) -> Sequence[Event]:
+        """Insert once; where the answer came first, as read."""
+        event = envelope.event
+        labelled = tx.execute(
+            select(trainer_labels.c.readers).where(trainer_labels.c.candidate == event.candidate)
+        ).scalar()
+        row = upsert(trainer_pool).values(
+            candidate=event.candidate,
+            study=event.study,
+            patient=event.patient,
+            split=event.split,
+            arrived=envelope.time,
+            read=bool(labelled),
+        )
+        tx.execute(row.on_conflict_do_nothing())
+        return ()
+
+
+class Rate:
+    """A score arrives. Locked patients' scores are none of the trainer's business."""
+
+    consumes = CandidateScored
+
+    def prepare(self, envelope: Envelope[CandidateScored]) -> bytes:
+        """Pack the logits."""
+        event = envelope.event
+        return np.asarray(event.logits, dtype="<f4").tobytes()
+
+    def apply(self, tx: Connection, envelope: Envelope[CandidateScored], prepared: bytes) -> Sequence[Event]:
+        """Keep the latest: scores of one candidate come in the order in which they were made."""
+        event = envelope.event
+        if event.split is Split.TRAIN:
+            values = {"model": event.model, "classes": len(event.logits[0]), "logits": prepared}
+            row = upsert(trainer_scores).values(candidate=event.candidate, study=event.study, **values)
+            tx.execute(row.on_conflict_do_update(index_elements=["candidate"], set_=values))
+        return ()
+
+
+class Learn(Effect):
+    """A fact arrives: the label as it stands after all readers."""
+
+    consumes = FindingCorrected
+
+    def apply(self, tx: Connection, envelope: Envelope[FindingCorrected], _prepared: None) -> Sequence[Event]:
+        """Replace the candidate's label, never by an older version; of locked patients note only that they were read."""
+        event = envelope.event
+        tx.execute(
+            update(trainer_pool).where(trainer_pool.c.candidate == event.candidate).values(read=event.readers > 0)
+        )
+        if event.split is Split.LOCKED:
+            return ()
+        values = {
+            "series": event.place.series,
+            "slice": event.place.slice,
+            "x": event.place.x,
+            "y": event.place.y,
+            "label": event.label,
+            "agreement": event.agreement,
+            "readers": event.readers,
+            "verdict": event.verdict,
+            "version": event.version,
+        }
+        row = upsert(trainer_labels).values(
+            candidate=event.candidate,
+            study=event.study,
+            patient=event.patient,
+            split=event.split,
+            source=event.source,
+            purpose=event.purpose,
+            **values,
+        )
+        tx.execute(
+            row.on_conflict_do_update(
+                index_elements=["candidate"], set_=values, where=trainer_labels.c.version < event.version
+            )
+        )
+        return ()
+
+
+class Forget(Effect):
+    """A purged study teaches no more."""
+
+    consumes = StudyPurged
+
+    def apply(self, tx: Connection, envelope: Envelope[StudyPurged], _prepared: None) -> Sequence[Event]:
+        """Delete its rows."""
+        study = envelope.event.key
+        for table in (trainer_pool, trainer_scores, trainer_labels, trainer_requests):
+            tx.execute(delete(table).where(table.c.study == study))
+        return ()

@@ -1,0 +1,261 @@
+"""The round: fine-tune the champion on all labels so far, export, register.
+
+It runs in a process of its own, under a lease, and outside any consumer: a round takes minutes and nobody waits for it. A
+round that is killed is run again from the same labels with the same seed; a registration that was already made is found by
+its identity, so no version is registered twice.
+"""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from sqlalchemy import Connection, select
+
+from overread import metrics
+from overread.config import Trainer
+from overread.core.clock import Clock
+from overread.core.errors import Fenced, Misconfigured
+from overread.core.events import ChallengerRegistered, Event, Kind
+from overread.core.splits import Split
+from overread.pacs.views import Views
+from overread.registry import WEIGHTS_FILE, Registry
+from overread.store.engine import Store, upsert
+from overread.store.leases import Lease
+from overread.trainer import labels as teaching
+from overread.trainer.bootstrap import start
+from overread.trainer.selection import next_round, open_reads, reference_reads
+from overread.trainer.tables import trainer_rounds
+from overread.trainer.versions import Model, champion, pending
+from overread_learn.export import export, parity
+from overread_learn.finetune import Diverged, EpochReport, Fitted, Recipe, finetune
+from overread_learn.nets import Classifier, from_bytes, to_bytes
+
+log = logging.getLogger(__name__)
+
+PARITY = 1e-4
+"""Largest difference of probabilities between PyTorch and the exported file."""
+BATCH = 16
+
+
+class Outcome(NamedTuple):
+    """A row for `trainer_rounds`, and the event where a version was registered."""
+
+    row: dict[str, object]
+    event: ChallengerRegistered | None
+
+
+class Task(NamedTuple):
+    """What a round starts from."""
+
+    round: int
+    parent: Model
+    train: list[teaching.Labelled]
+    validation: list[teaching.Labelled]
+
+
+class Round:
+    """Looks every second whether there is something new to learn."""
+
+    every = 1.0
+
+    def __init__(
+        self, store: Store, registry: Registry, views: Views, settings: Trainer, lease: Lease, clock: Clock
+    ) -> None:
+        self._store, self._registry, self._views = store, registry, views
+        self._settings, self._lease, self._clock = settings, lease, clock
+        torch.set_num_threads(settings.threads)
+
+    def prepare(self) -> Outcome | None:
+        """Train and register, or find out why not; None where there is nothing to say."""
+        with self._store.reading() as tx:
+            current, waiting_for, number = champion(tx), pending(tx), next_round(tx)
+            begun = tx.execute(select(trainer_rounds)).first() is not None
+            reads, steering = open_reads(tx), reference_reads(tx, Split.VALIDATION)
+            said = tx.execute(select(trainer_rounds).where(trainer_rounds.c.round == number)).first()
+            train = teaching.labelled(tx, Split.TRAIN)
+            validation = teaching.labelled(tx, Split.VALIDATION)
+        if waiting_for is not None or (current is None and begun):
+            return None  # rollout decides first
+        if not self._lease.take():
+            return None
+        with self._lease.renewed() as held:
+            outcome: Outcome | None
+            if current is None:
+                outcome = self._bootstrap()
+            elif (reason := self._why_not(number, train, validation, reads, steering)) is not None:
+                said_before = said is not None and said.reason == reason
+                outcome = None if said_before else self._waiting(number, reason, len(train))
+            else:
+                outcome = self._train(Task(number, current, train, validation))
+            if not held():
+                raise Fenced("the round's lease was lost; another process goes on from here")
+        return outcome
+
+    def apply(self, tx: Connection, prepared: Outcome) -> Sequence[Event]:
+        """Write the round's row and announce the version."""
+        row = {**prepared.row, "changed": self._clock()}
+        entry = upsert(trainer_rounds).values(**row)
+        tx.execute(entry.on_conflict_do_update(index_elements=["round"], set_=row))
+        metrics.rounds.labels(str(row["state"])).inc()
+        return () if prepared.event is None else (prepared.event,)
+
+    def _why_not(
+        self,
+        number: int,
+        train: list[teaching.Labelled],
+        validation: list[teaching.Labelled],
+        reads: int,
+        steering: tuple[int, int],
+    ) -> str | None:
+        """Return why this round can't begin yet.
+
+        `reading` waits for answers that were asked for; `waiting` makes selection ask for more.
+        """
+        settings = self._settings
+        if settings.most_rounds is not None and number > settings.most_rounds:
+            return f"all {settings.most_rounds} rounds are done"
+        if reads:
+            return f"reading: {reads} requested reads are open"
+        if 2 * steering[0] > steering[1]:
+            return f"reading: {steering[0]} of {steering[1]} reads of validation patients are open"
+        if len(train) < settings.least_labels:
+            return f"waiting: {len(train)} labels of train patients, {settings.least_labels} are needed"
+        for split, part in (("train", train), ("validation", validation)):
+            if len({one.label for one in part}) < 2:
+                return f"waiting: one class among the {len(part)} labels of {split} patients"
+        learnt = self._learnt()
+        if learnt >= len(train):
+            return f"waiting: no label since the last round ({learnt})"
+        return None
+
+    def _learnt(self) -> int:
+        with self._store.reading() as tx:
+            counts = select(trainer_rounds.c.labels).where(trainer_rounds.c.state == "registered")
+            return max(tx.execute(counts).scalars(), default=0)
+
+    @staticmethod
+    def _waiting(number: int, reason: str, labels: int) -> Outcome:
+        log.info("round waits", extra={"round": number, "reason": reason})
+        state = "reading" if reason.startswith("reading") else "waiting"
+        return Outcome({"round": number, "state": state, "reason": reason, "labels": labels}, None)
+
+    def _bootstrap(self) -> Outcome:
+        application = self._views.application
+        model, origin = start(self._settings, len(application.classes))
+        identity = f"bootstrap-{self._settings.arch}-{origin}-{self._settings.seed}"
+        version, sha256 = self._register(identity, model, Kind.BOOTSTRAP, {"origin": origin}, {})
+        log.info("bootstrap registered", extra={"version": version, "origin": origin})
+        row: dict[str, object] = {"round": 0, "state": "registered", "reason": f"start: {origin}", "labels": 0}
+        event = ChallengerRegistered(
+            name=self._registry.name, version=version, sha256=sha256, kind=Kind.BOOTSTRAP, round=0
+        )
+        return Outcome({**row, "version": version, "sha256": sha256}, event)
+
+    def _train(self, task: Task) -> Outcome:
+        begun = time.monotonic()
+        weights = self._registry.fetch(task.parent.version, WEIGHTS_FILE)
+        if weights is None:
+            reason = f"waiting: the champion, version {task.parent.version}, was imported without weights to train on"
+            return self._waiting(task.round, reason, len(task.train))
+        log.info("round begins", extra={"round": task.round, "labels": len(task.train), "parent": task.parent.version})
+        samples = teaching.Neighbourhoods(self._views, task.train)
+        try:
+            fitted = finetune(
+                from_bytes(weights),
+                samples,
+                teaching.fixed_patches(self._views, task.validation),
+                self._recipe(task.round),
+                on_epoch=lambda report: self._report(task.round, report),
+            )
+        except (Diverged, ValueError) as error:  # pixels purged since, or rates too high: said, and tried with more
+            return self._waiting(task.round, f"waiting: {error}", len(task.train))
+        return self._registered(task, fitted, len(samples), time.monotonic() - begun)
+
+    def _registered(self, task: Task, fitted: Fitted, learnt: int, seconds: float) -> Outcome:
+        identity = f"round-{task.round}-{task.parent.sha256[:16]}-{teaching.digest(task.train)[:16]}"
+        lineage = {
+            "strategy": self._settings.strategy,
+            "parent": str(task.parent.version),
+            "parent_sha256": task.parent.sha256,
+            "labels_sha256": teaching.digest(task.train),
+            "labels": str(learnt),
+        }
+        numbers = {"auc_validation": fitted.auc_validation, "best_epoch": float(fitted.best_epoch)}
+        version, sha256 = self._register(identity, fitted.model, Kind.ROUND, lineage, numbers)
+        log.info("challenger registered", extra={"round": task.round, "version": version, **numbers})
+        row: dict[str, object] = {
+            "round": task.round,
+            "state": "registered",
+            "reason": None,
+            "strategy": self._settings.strategy,
+            "labels": len(task.train),
+            "parent": task.parent.version,
+            "version": version,
+            "sha256": sha256,
+            "auc_validation": fitted.auc_validation,
+            "best_epoch": fitted.best_epoch,
+            "seconds": seconds,
+        }
+        event = ChallengerRegistered(
+            name=self._registry.name,
+            version=version,
+            sha256=sha256,
+            kind=Kind.ROUND,
+            round=task.round,
+            parent=task.parent.version,
+            strategy=self._settings.strategy,
+            labels=learnt,
+            auc_validation=fitted.auc_validation,
+        )
+        return Outcome(row, event)
+
+    def _register(
+        self, identity: str, model: Classifier, kind: Kind, lineage: dict[str, str], numbers: dict[str, float]
+    ) -> tuple[int, str]:
+        """Export, hold the file against PyTorch, and put both on the shelf; returns version and SHA-256.
+
+        Raises:
+            Misconfigured: the exported file computes something else than the network.
+        """
+        application = self._views.application
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "model.onnx"
+            sha256 = export(model, application, path, extra={"overread.kind": kind})
+            size = application.input_px
+            probe = np.random.default_rng(0).normal(size=(32, 3, size, size)).astype(np.float32)
+            difference = parity(model, path, probe)
+            if difference > PARITY:
+                raise Misconfigured(f"the exported model differs from PyTorch by {difference:.1e} (limit {PARITY})")
+            return self._registry.register(
+                identity,
+                model=path.read_bytes(),
+                weights=to_bytes(model),
+                tags={"kind": kind, "sha256": sha256, "application": application.name, **lineage},
+                parameters={"arch": model.arch, "seed": self._settings.seed, **lineage},
+                metrics={**numbers, "parity": difference},
+            )
+
+    def _recipe(self, number: int) -> Recipe:
+        application = self._views.application
+        return Recipe(
+            rate=application.rate,
+            head_rate=application.head_rate,
+            gamma=application.gamma,
+            epochs=self._settings.epochs or application.epochs,
+            momentum=application.momentum,
+            batch=BATCH,
+            seed=self._settings.seed + number,
+            balance=True,
+        )
+
+    @staticmethod
+    def _report(number: int, report: EpochReport) -> None:
+        metrics.round_epoch.set(report.epoch)
+        log.info("epoch", extra={"round": number, "epoch": report.epoch, "loss": report.loss, "auc": report.auc})

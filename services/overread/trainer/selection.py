@@ -1,0 +1,169 @@
+"""Whose answer teaches most: `ReadRequested`, with its reasons.
+
+Train patients' unread candidates are ranked by the strategy under the champion's logits; a small random sample goes beside
+them (`audit`). Validation and locked patients are read completely and in random order (`reference`): a worklist of picks
+alone would bias every AUC.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+
+import numpy as np
+from sqlalchemy import Connection, func, select
+
+from overread import metrics
+from overread.config import Trainer
+from overread.core.clock import Clock
+from overread.core.events import Event, Purpose, ReadRequested
+from overread.core.splits import Split
+from overread.store.engine import Store, upsert
+from overread.trainer.tables import trainer_pool, trainer_requests, trainer_rounds, trainer_scores
+from overread.trainer.versions import champion, pending
+from overread_learn.acquisition import rank
+
+log = logging.getLogger(__name__)
+
+QUIET_SECONDS = 20.0
+"""A pool smaller than the budget is asked all the same once nothing has arrived for this long."""
+FRESH = 0.9
+"""Share of the unread pool that must carry the champion's logits before it is ranked."""
+CHUNK = 256
+"""Reference reads that are asked for in one transaction."""
+
+Share = Callable[[str, str], float]
+"""(purpose, candidate) → a fixed number in [0, 1): `Pseudonyms.share`."""
+
+
+class Select:
+    """Asks for the next reads whenever the last ones are answered."""
+
+    every = 0.5
+
+    def __init__(self, store: Store, settings: Trainer, *, patches: int, share: Share, clock: Clock) -> None:
+        self._store, self._settings, self._patches = store, settings, patches
+        self._share, self._clock = share, clock
+
+    def prepare(self) -> list[ReadRequested] | None:
+        """Rank and choose; None where nothing is to be asked now."""
+        with self._store.reading() as tx:
+            return self._reference(tx) or self._round(tx) or None
+
+    def apply(self, tx: Connection, prepared: list[ReadRequested]) -> Sequence[Event]:
+        """Enter the requests; what was entered before is not asked twice."""
+        new: list[Event] = []
+        for event in prepared:
+            row = upsert(trainer_requests).values(**event.model_dump())
+            if tx.execute(row.on_conflict_do_nothing()).rowcount:
+                new.append(event)
+        return new
+
+    def _reference(self, tx: Connection) -> list[ReadRequested]:
+        """All candidates of validation and locked patients; the rank is a keyed lot, so the order is random."""
+        asked = select(trainer_requests.c.candidate).where(trainer_requests.c.purpose == Purpose.REFERENCE)
+        rows = tx.execute(
+            select(trainer_pool)
+            .where(
+                trainer_pool.c.split.in_([Split.VALIDATION, Split.LOCKED]),
+                trainer_pool.c.read.is_(False),
+                trainer_pool.c.candidate.not_in(asked),
+            )
+            .limit(CHUNK)
+        ).all()
+        return [
+            ReadRequested(
+                candidate=row.candidate,
+                study=row.study,
+                purpose=Purpose.REFERENCE,
+                round=0,
+                rank=int(self._share("reference", row.candidate) * 1_000_000),
+            )
+            for row in rows
+        ]
+
+    def _round(self, tx: Connection) -> list[ReadRequested]:
+        """The next budget: under way once per round, and again where the round waits for more."""
+        current = champion(tx)
+        following = next_round(tx)
+        if current is None or pending(tx) is not None or open_reads(tx) > 0:
+            return []
+        if self._settings.most_rounds is not None and following > self._settings.most_rounds:
+            return []
+        asked = tx.execute(select(func.count()).where(trainer_requests.c.round == following)).scalar() or 0
+        waiting = tx.execute(select(trainer_rounds.c.state).where(trainer_rounds.c.round == following)).scalar()
+        if asked and waiting != "waiting":
+            return []
+        unread = tx.execute(
+            select(trainer_pool, trainer_scores.c.model, trainer_scores.c.classes, trainer_scores.c.logits)
+            .outerjoin(trainer_scores, trainer_scores.c.candidate == trainer_pool.c.candidate)
+            .where(trainer_pool.c.split == Split.TRAIN, trainer_pool.c.read.is_(False))
+        ).all()
+        metrics.unread.set(len(unread))
+        fresh = [row for row in unread if row.model == current.sha256]
+        if not fresh or len(fresh) < FRESH * len(unread) or not self._enough(tx, len(fresh)):
+            return []
+        picks = rank(
+            [row.candidate for row in fresh],
+            [np.frombuffer(row.logits, "<f4").reshape(-1, row.classes) for row in fresh],
+            self._settings.strategy,
+            seed=self._settings.seed + following,
+            k_ref_m=self._patches,
+        )
+        chosen, rest = picks[: self._settings.budget], picks[self._settings.budget :]
+        study = {row.candidate: row.study for row in fresh}
+        lots = sorted(rest, key=lambda pick: self._share(f"audit-{following}", pick.id))
+        log.info("reads requested", extra={"round": following, "picks": len(chosen), "pool": len(fresh)})
+        return [
+            ReadRequested(
+                candidate=pick.id,
+                study=study[pick.id],
+                purpose=purpose,
+                round=following,
+                rank=place,
+                strategy=self._settings.strategy if purpose is Purpose.ACQUISITION else None,
+                model=current.sha256,
+                score=pick.score,
+                entropy=pick.entropy,
+                diversity=pick.diversity,
+                majority=pick.majority,
+            )
+            for purpose, part in ((Purpose.ACQUISITION, chosen), (Purpose.AUDIT, lots[: self._settings.audit]))
+            for place, pick in enumerate(part)
+        ]
+
+    def _enough(self, tx: Connection, fresh: int) -> bool:
+        if fresh >= self._settings.budget:
+            return True
+        last = tx.execute(select(func.max(trainer_pool.c.arrived))).scalar()
+        return last is None or (self._clock() - _aware(last)).total_seconds() > QUIET_SECONDS
+
+
+def _aware(time: datetime) -> datetime:
+    return time if time.tzinfo else time.replace(tzinfo=UTC)
+
+
+def next_round(tx: Connection) -> int:
+    """Return the round that is being collected for."""
+    done = select(func.max(trainer_rounds.c.round)).where(trainer_rounds.c.state == "registered")
+    last: int | None = tx.execute(done).scalar()
+    return 1 if last is None else last + 1
+
+
+def open_reads(tx: Connection) -> int:
+    """Return how many ranked or audit reads nobody has answered."""
+    unread = (
+        select(func.count())
+        .select_from(trainer_requests.join(trainer_pool, trainer_pool.c.candidate == trainer_requests.c.candidate))
+        .where(trainer_requests.c.purpose != Purpose.REFERENCE, trainer_pool.c.read.is_(False))
+    )
+    return tx.execute(unread).scalar() or 0
+
+
+def reference_reads(tx: Connection, split: Split) -> tuple[int, int]:
+    """Return how many of a split's reference reads are open, and how many there are."""
+    asked = trainer_requests.join(trainer_pool, trainer_pool.c.candidate == trainer_requests.c.candidate)
+    mine = (trainer_requests.c.purpose == Purpose.REFERENCE) & (trainer_pool.c.split == split)
+    every = select(func.count()).select_from(asked).where(mine)
+    return tx.execute(every.where(trainer_pool.c.read.is_(False))).scalar() or 0, tx.execute(every).scalar() or 0

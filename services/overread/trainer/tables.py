@@ -1,0 +1,114 @@
+"""What the trainer knows. Of locked patients it knows that they are to be read, and never how that ended."""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    Boolean,
+    Column,
+    DateTime,
+    Float,
+    Index,
+    Integer,
+    LargeBinary,
+    PrimaryKeyConstraint,
+    String,
+    Table,
+)
+
+from overread.store.engine import metadata
+
+trainer_pool = Table(
+    "trainer_pool",
+    metadata,
+    Column("candidate", String, primary_key=True),
+    Column("study", String, nullable=False),
+    Column("patient", String, nullable=False),
+    Column("split", String, nullable=False),
+    Column("arrived", DateTime(timezone=True), nullable=False),
+    Column("read", Boolean, nullable=False, default=False),
+    Index("trainer_pool_unread", "split", "read"),
+    Index("trainer_pool_study", "study"),
+)
+
+trainer_scores = Table(
+    "trainer_scores",
+    metadata,
+    Column("candidate", String, primary_key=True),
+    Column("study", String, nullable=False),
+    Column("model", String, nullable=False),
+    Column("classes", Integer, nullable=False),
+    Column("logits", LargeBinary, nullable=False),
+    Index("trainer_scores_study", "study"),
+)
+"""The last model's logits: float32, little-endian, (m, classes) row by row. Apart, since a score may overtake its candidate."""
+
+trainer_labels = Table(
+    "trainer_labels",
+    metadata,
+    Column("candidate", String, primary_key=True),
+    Column("study", String, nullable=False),
+    Column("patient", String, nullable=False),
+    Column("split", String, nullable=False),
+    Column("series", String, nullable=False),
+    Column("slice", Integer, nullable=False),
+    Column("x", Float, nullable=False),
+    Column("y", Float, nullable=False),
+    Column("label", Integer),
+    Column("agreement", Float, nullable=False),
+    Column("readers", Integer, nullable=False),
+    Column("verdict", String, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("source", String, nullable=False),
+    Column("purpose", String),
+    Index("trainer_labels_study", "study"),
+)
+"""The latest fact of each candidate of train and validation patients; `label` is None where nobody may learn from it."""
+
+trainer_requests = Table(
+    "trainer_requests",
+    metadata,
+    Column("candidate", String, nullable=False),
+    Column("purpose", String, nullable=False),
+    Column("round", Integer, nullable=False),
+    Column("study", String, nullable=False),
+    Column("rank", Integer, nullable=False),
+    Column("strategy", String),
+    Column("model", String),
+    Column("score", Float),
+    Column("entropy", Float),
+    Column("diversity", Float),
+    Column("majority", Integer),
+    PrimaryKeyConstraint("candidate", "purpose"),
+    Index("trainer_requests_round", "round"),
+)
+"""What was asked for, and the terms that put it there."""
+
+trainer_versions = Table(
+    "trainer_versions",
+    metadata,
+    Column("version", Integer, primary_key=True),
+    Column("sha256", String, nullable=False),
+    Column("kind", String, nullable=False),
+    Column("round", Integer, nullable=False),
+    Column("verdict", String, nullable=False),
+    Column("promotion", Integer),
+)
+"""`verdict`: pending | promoted | rejected; `promotion` counts promotions, the highest is the champion."""
+
+trainer_rounds = Table(
+    "trainer_rounds",
+    metadata,
+    Column("round", Integer, primary_key=True),
+    Column("state", String, nullable=False),
+    Column("reason", String),
+    Column("strategy", String),
+    Column("labels", Integer, nullable=False, default=0),
+    Column("parent", Integer),
+    Column("version", Integer),
+    Column("sha256", String),
+    Column("auc_validation", Float),
+    Column("best_epoch", Integer),
+    Column("seconds", Float),
+    Column("changed", DateTime(timezone=True), nullable=False),
+)
+"""`state`: waiting (with the reason) | registered. Round 0 is the bootstrap."""
