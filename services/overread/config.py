@@ -190,12 +190,12 @@ def load(config: Path | None = None, **flags: Any) -> Settings:
         if value is not None:
             section, _, field = name.rpartition("__")
             (given.setdefault(section, {}) if section else given)[field] = value
-    file = config
+    file = config or (Path(os.environ["OVERREAD_CONFIG"]) if "OVERREAD_CONFIG" in os.environ else None)
     if file is None:
         found = Path(given.get("data", os.environ.get("OVERREAD_DATA", "overread-data"))) / "overread.yaml"
         file = found if found.exists() else None
     elif not file.exists():
-        raise Misconfigured(f"--config {file}: there is no such file")
+        raise Misconfigured(f"config: {file}: there is no such file")
 
     class WithFile(Settings):
         model_config = SettingsConfigDict(yaml_file=file)

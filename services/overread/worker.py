@@ -1,12 +1,12 @@
 """Poll, decode, prepare, apply, commit: the one loop in which every room handles events.
 
-A handler has two parts. `prepare` reads and computes while no transaction is open; `apply` only writes, in milliseconds,
-and returns the events that follow. The worker puts inbox, effect, outbox and offset into one transaction (a savepoint an
-event), so an effect happens exactly once however often its event is delivered. Scoring for 100 ms inside the transaction
-would lock every other room out of SQLite; outside it nobody waits.
+A handler has two parts. `prepare` reads and computes while no transaction is open; `apply` only writes, in
+milliseconds, and returns the events that follow. The worker puts inbox, effect, outbox and offset into one transaction
+(a savepoint an event), so an effect happens exactly once however often its event is delivered. Scoring for 100 ms
+inside the transaction would lock every other room out of SQLite; outside it nobody waits.
 
-What is wrong for ever becomes a dead letter and blocks nobody. What is away for a while is tried again in place. Too many
-dead letters in a row stop the worker: that is a bad release, not bad events.
+What is wrong for ever becomes a dead letter and blocks nobody. What is away for a while is tried again in place. Too
+many dead letters in a row stop the worker: that is a bad release, not bad events.
 """
 
 from __future__ import annotations
@@ -14,19 +14,21 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from sqlalchemy import Connection
 
 from overread import metrics
-from overread.bus.port import Bus, Message, Partition, Record
+from overread.bus.dead_letters import dead_letter
+from overread.bus.port import Bus, Consumer, Message, Partition, Record
 from overread.core.codec import Envelope, decode
 from overread.core.errors import Fenced, InvalidEvent, OverreadError, Retryable
 from overread.core.events import Event
 from overread.store import deliveries
-from overread.store.engine import DBAPIError, Store
+from overread.store.engine import OperationalError, Store
 
 log = logging.getLogger(__name__)
 
@@ -75,6 +77,10 @@ class Duty(Protocol):
 
 class BrakeError(OverreadError):
     """Too many dead letters in a row: somebody has to look before more are made."""
+
+
+class _StoppedError(Exception):
+    """The room was told to stop while something was away; what is in hand comes again."""
 
 
 @dataclass
@@ -128,8 +134,8 @@ class Worker:
                 if self._consumer is None and not busy:
                     stop.wait(0.25)
         finally:
-            if self._consumer is not None:
-                self._patiently(self._consumer.close, threading.Event() if not stop.is_set() else stop)
+            with suppress(_StoppedError):  # where no goodbye gets through, the others wait for the time-out
+                self._patiently(self._consumer.close if self._consumer else lambda: None, stop)
 
     def perform_duties(self, stop: threading.Event) -> bool:
         """Do what is due; True if there was anything to do."""
@@ -139,6 +145,8 @@ class Worker:
                 continue
             try:
                 worked = self._perform(duty, stop)
+            except _StoppedError:
+                return False
             except Exception:  # a duty that fails leaves the room's events flowing
                 log.exception("%s: %s failed", self.room, type(duty).__name__)
                 worked = False
@@ -161,53 +169,60 @@ class Worker:
 
     def step(self, timeout: float, stop: threading.Event | None = None) -> int:
         """Handle one batch; return how many messages it had."""
-        if self._consumer is None:
+        consumer, stop = self._consumer, stop or threading.Event()
+        if consumer is None:
             return 0
-        stop = stop or threading.Event()
-        consumer = self._consumer
-        messages: list[Message] = self._patiently(lambda: consumer.poll(self.batch, timeout), stop) or []
-        messages = [m for m in messages if m.partition not in self._find_place()]
-        if not messages:
+        try:
+            messages = self._patiently(lambda: self._poll(consumer, timeout), stop)
+            ready = [self._ready(message, stop) for message in messages]
+            if ready:
+                self._patiently(lambda: self._commit(consumer, ready), stop)
+        except _StoppedError:
             return 0
-        ready = [self._ready(message, stop) for message in messages]
-        if stop.is_set() and any(item.envelope is None and item.dead is None for item in ready):
-            return 0  # stopped while something was away: nothing was committed, all comes again
-        self._patiently(lambda: self._commit(ready), stop)
-        return len(messages)
+        return len(ready)
 
-    def _find_place(self) -> set[Partition]:
+    def _poll(self, consumer: Consumer, timeout: float) -> list[Message]:
+        """Poll; what is newly held is read from the SQL offset on, whatever the bus remembers."""
+        messages = consumer.poll(self.batch, timeout)
+        while again := self._find_place(consumer):
+            messages = [message for message in messages if message.partition not in again]
+            messages += consumer.poll(self.batch - len(messages), 0.0)
+        return messages
+
+    def _find_place(self, consumer: Consumer) -> set[Partition]:
         """Seek newly held partitions to the SQL offset; return those whose messages must be read again."""
-        assert self._consumer is not None  # noqa: S101 - narrows the type; step() has looked
-        held = self._consumer.assignment()
-        new, self._known = held - self._known, held
+        held = consumer.assignment()
         again = set()
-        if new:
+        if new := held - self._known:
             with self._store.reading() as tx:
-                for partition in new:
-                    following = deliveries.next_offset(tx, self.room, *partition)
-                    if self._consumer.position(partition) != following:
-                        self._consumer.seek(partition, following)
-                        again.add(partition)
+                following = {partition: deliveries.next_offset(tx, self.room, *partition) for partition in new}
+            for partition, offset in following.items():
+                if consumer.position(partition) != offset:
+                    consumer.seek(partition, offset)
+                    again.add(partition)
+        self._known = held
         return again
 
     def _ready(self, message: Message, stop: threading.Event) -> _Ready:
         """Decode and prepare, with patience for what is away."""
         ready = _Ready(message, None, [])
         try:
-            envelope = decode(message.record.headers, message.record.value)
+            envelope = ready.envelope = decode(message.record.headers, message.record.value)
         except InvalidEvent as error:
             ready.dead = error
             return ready
         handlers = self._handlers.get(type(envelope.event), [])
         with self._store.reading() as tx:
             handled = not handlers or deliveries.was_handled(tx, self.room, envelope.id)
-        while not handled and not stop.is_set():
+        while not handled:
             try:
                 ready.prepared = [
                     (handler, self._patiently(lambda handler=handler: handler.prepare(envelope), stop))  # type: ignore[misc]
                     for handler in handlers
                 ]
                 break
+            except _StoppedError:
+                raise
             except InvalidEvent as error:
                 ready.dead = error
                 break
@@ -217,50 +232,48 @@ class Worker:
                     ready.dead = error
                     break
                 ready.attempts += 1
-                stop.wait(0.2 * ready.attempts)
-        if handled or ready.prepared or ready.dead:
-            ready.envelope = envelope
+                if stop.wait(0.2 * ready.attempts):
+                    raise _StoppedError from error
         return ready
 
-    def _commit(self, batch: Sequence[_Ready]) -> None:
-        assert self._consumer is not None  # noqa: S101
+    def _commit(self, consumer: Consumer, batch: Sequence[_Ready]) -> None:
         ends: dict[Partition, int] = {}
         dead = 0
         with self._store.writing() as tx:
             for item in batch:
                 error = item.dead
                 if error is None and item.envelope is not None and item.prepared:
-                    error = self._apply(tx, item)
+                    error = self._apply(tx, item.envelope, item.prepared)
                 if error is not None:
-                    self._publish_dead(tx, item, error)
+                    letter = dead_letter(item.message, self.room, error, item.attempts)
+                    reason = letter.headers["dlq_error"].decode()
+                    log.error("%s: dead letter", self.room, extra={"topic": letter.topic, "reason": reason})
+                    self._outbox(tx, [letter])
                     dead += 1
-                message = item.message
-                ends[message.partition] = max(ends.get(message.partition, 0), message.offset + 1)
+                ends[item.message.partition] = item.message.offset + 1
             for partition, following in ends.items():
                 deliveries.advance(tx, self.room, *partition, following)
         metrics.handled.labels(self.room).inc(len(batch) - dead)
         metrics.dead_letters.labels(self.room).inc(dead)
         try:
-            self._consumer.commit(ends)
+            consumer.commit(ends)
         except Fenced:
             log.info("%s: another member took over; the effects stand", self.room)
             self._known = frozenset()
+        except Retryable as error:  # the SQL offset is the truth; the next commit tells the bus
+            log.info("%s: the bus did not take the commit", self.room, extra={"reason": str(error)})
         self._dead_in_a_row = self._dead_in_a_row + dead if dead == len(batch) else 0
         if self._dead_in_a_row >= self.brake:
-            raise BrakeError(
-                f"{self.room}: {self._dead_in_a_row} dead letters in a row; the room stops. Look at the topics that end in "
-                f".{self.room}.dlq, mend the cause, start again: nothing is lost."
-            )
+            why = f"{self._dead_in_a_row} dead letters in a row, see the topics that end in .{self.room}.dlq"
+            raise BrakeError(f"{self.room} stops: {why}. Mend the cause and start again: nothing is lost.")
 
-    def _apply(self, tx: Connection, item: _Ready) -> Exception | None:
-        envelope = item.envelope
-        assert envelope is not None  # noqa: S101
+    def _apply(self, tx: Connection, envelope: Envelope[Any], work: list[tuple[Handler, Any]]) -> Exception | None:
         savepoint = tx.begin_nested()
         try:
             if deliveries.first_time(tx, self.room, envelope.id):
-                for handler, prepared in item.prepared:
+                for handler, prepared in work:
                     self._publish(tx, handler.apply(tx, envelope, prepared))
-        except (Retryable, DBAPIError):
+        except (Retryable, OperationalError):
             raise  # the database's trouble, not the event's: the whole batch comes again
         except Exception as error:
             savepoint.rollback()
@@ -273,22 +286,6 @@ class Worker:
     def _publish(self, tx: Connection, events: Sequence[Event]) -> None:
         self._outbox(tx, [Envelope(event, self.room).record() for event in events])
 
-    def _publish_dead(self, tx: Connection, item: _Ready, error: Exception) -> None:
-        message = item.message
-        reason = str(error) if isinstance(error, OverreadError) else type(error).__name__
-        log.error("%s: dead letter", self.room, extra={"topic": message.partition.topic, "reason": reason})
-        headers: Mapping[str, bytes] = {
-            **message.record.headers,
-            "dlq_topic": message.partition.topic.encode(),
-            "dlq_partition": str(message.partition.number).encode(),
-            "dlq_offset": str(message.offset).encode(),
-            "dlq_error": f"{type(error).__name__}: {reason}".encode(),
-            "dlq_attempts": str(item.attempts).encode(),
-            "dlq_first_failure": message.time.isoformat().encode(),
-        }
-        topic = f"{message.partition.topic}.{self.room}.dlq"
-        self._outbox(tx, [Record(topic, message.record.key, message.record.value, headers)])
-
     def _patiently(self, call: Callable[[], Any], stop: threading.Event) -> Any:
         """Try again, ever more slowly, for as long as something is merely away."""
         pause = 0.1
@@ -299,5 +296,5 @@ class Worker:
                 metrics.retries.labels(self.room).inc()
                 log.warning("%s: waiting", self.room, extra={"reason": str(error)})
                 if stop.wait(pause):
-                    return None
+                    raise _StoppedError from error
                 pause = min(pause * 2, self.patience)

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
 from overread.bus.embedded import MEMBER_SECONDS, EmbeddedBus
 from overread.bus.port import Bus, Record
 from overread.store.engine import Store, metadata
+from overread.worker import Handler, Worker
 
 
 class Adapter(Protocol):
@@ -38,6 +39,10 @@ class Adapter(Protocol):
 
     def refused(self, topic: str) -> Record:
         """Return a record that this bus cannot take."""
+        ...
+
+    def worker(self, bus: Bus, room: str, handlers: Sequence[Handler]) -> Worker:
+        """Return a worker on this bus; what it publishes reaches the bus before its `step` returns."""
         ...
 
     def close(self) -> None:
@@ -74,6 +79,10 @@ class Embedded:
 
     def refused(self, topic: str) -> Record:
         return Record(topic, "half a character: \ud800", b"")
+
+    def worker(self, bus: Bus, room: str, handlers: Sequence[Handler]) -> Worker:
+        assert isinstance(bus, EmbeddedBus)
+        return Worker(room, store=bus.store, bus=bus, outbox=bus.append, handlers=handlers)
 
     def close(self) -> None:
         for store in self._opened:

@@ -1,3 +1,4 @@
+# ruff: noqa: T201 - its parent reads what it prints
 """A process of its own that the contract's tests may kill: `child.py ACT ADDRESS TOPIC`."""
 
 from __future__ import annotations

@@ -18,7 +18,9 @@ from contracts.adapters import Adapter
 from contracts.child import PARTITIONS
 
 from overread.bus.port import Bus, Consumer, Message, Partition, Record, partition_of
-from overread.core.errors import BusUnavailable, Fenced, Retryable
+from overread.core.codec import Envelope
+from overread.core.errors import BusUnavailable, Fenced, InvalidEvent, Retryable
+from overread.core.events import Event, StudyPurged
 
 PATIENCE = 20.0
 CHILD = Path(__file__).with_name("child.py")
@@ -122,7 +124,7 @@ def test_another_name_takes_over_once_the_crashed_member_has_timed_out(broker: A
 
 
 def test_no_acknowledged_event_is_lost_on_kill_9(broker: Adapter, bus: Bus, topic: str) -> None:
-    dice = random.Random(9)
+    dice = random.Random(9)  # noqa: S311 - when to kill is no secret
     acknowledged: Counter[int] = Counter()
     rounds = 5
     for _ in range(rounds):
@@ -149,12 +151,11 @@ def test_two_members_hold_disjoint_partitions_that_cover_all(bus: Bus, topic: st
     assert one.assignment()
     assert two.assignment()
     bus.publish(records(topic, 50, keys=50))
-    found = [*drain(one, sum(_goes_to(one, n) for n in range(50))), *drain(two, sum(_goes_to(two, n) for n in range(50)))]
-    assert sorted(numbers(found)) == list(range(50))
-
-
-def _goes_to(consumer: Consumer, number: int) -> bool:
-    return partition_of(f"key-{number}", PARTITIONS) in {partition.number for partition in consumer.assignment()}
+    for member in one, two:
+        held = {partition.number for partition in member.assignment()}
+        expected = [number for number in range(50) if partition_of(f"key-{number}", PARTITIONS) in held]
+        assert sorted(numbers(drain(member, len(expected)))) == expected
+        assert nothing_comes(member)
 
 
 def test_a_stale_member_is_fenced_at_commit(broker: Adapter, bus: Bus, topic: str) -> None:
@@ -186,6 +187,40 @@ def test_a_fenced_member_reads_what_it_holds_again_from_what_was_committed(
     with pytest.raises(Fenced):
         stale.commit(ends(in_hand))
     assert numbers(drain(stale, 9)) == list(range(1, 10))
+
+
+class Refuses:
+    """A handler that cannot stand one study."""
+
+    consumes = StudyPurged
+
+    def __init__(self) -> None:
+        self.applied: list[str] = []
+
+    def prepare(self, envelope: Envelope[StudyPurged]) -> None:
+        if envelope.event.study == "s-poison":
+            raise InvalidEvent("poison")
+
+    def apply(self, _tx: object, envelope: Envelope[StudyPurged], _prepared: None) -> list[Event]:
+        self.applied.append(envelope.event.study)
+        return []
+
+
+def test_poison_goes_to_the_dead_letters_and_blocks_nobody(broker: Adapter, bus: Bus) -> None:
+    studies = ["s-1", "s-poison", "s-2", "s-3"]
+    sent = [Envelope(StudyPurged(study=study), "gateway").record() for study in studies]
+    bus.publish([*sent, Record(StudyPurged.topic, "s-4", b"no event at all"), *sent[:1]])
+    handler = Refuses()
+    worker = broker.worker(bus, "tested", [handler])
+    deadline = time.monotonic() + PATIENCE
+    while worker.step(0.2) or (len(handler.applied) < 3 and time.monotonic() < deadline):
+        pass
+    assert sorted(handler.applied) == ["s-1", "s-2", "s-3"]
+    clerk = bus.consumer("clerks", [f"{StudyPurged.topic}.tested.dlq"], "one")
+    letters = drain(clerk, 2)
+    assert {letter.record.value for letter in letters} == {sent[1].value, b"no event at all"}
+    assert {letter.record.headers["dlq_error"].split(b":")[0] for letter in letters} == {b"InvalidEvent"}
+    assert nothing_comes(clerk)
 
 
 def test_bounded_memory_under_a_slow_consumer(bus: Bus, topic: str) -> None:
@@ -266,7 +301,8 @@ def test_a_topic_that_is_not_asked_for_is_not_heard(bus: Bus, topic: str) -> Non
 
 
 def test_headers_no_value_and_900_kb_come_through_intact(bus: Bus, topic: str) -> None:
-    odd = Record(topic, "ключ", bytes(range(256)) * 3600, {"utf": "ä→".encode(), "raw": bytes(range(256)), "empty": b""})
+    headers = {"utf": "ä→".encode(), "raw": bytes(range(256)), "empty": b""}
+    odd = Record(topic, "ключ", bytes(range(256)) * 3600, headers)
     none = Record(topic, "key", None, {})
     empty = Record(topic, "key", b"")
     bus.publish([odd, none, empty])

@@ -55,7 +55,7 @@ def test_a_broken_constraint_is_the_events_fault_not_the_databases(store: Store)
 
 def test_a_savepoint_takes_back_all_that_a_failed_event_wrote(store: Store) -> None:
     class Second(Note):
-        def apply(self, tx: Connection, envelope: Envelope, prepared: Any) -> Sequence[Event]:
+        def apply(self, _tx: Connection, envelope: Envelope, _prepared: Any) -> Sequence[Event]:
             if envelope.event.key == "s-2":
                 raise InvalidEvent("the second handler of this event fails")
             return []
@@ -92,7 +92,7 @@ def test_a_dead_letter_does_not_repeat_what_a_third_party_said(store: Store) -> 
     room.tell(*purged("s-1"))
     room.work()
     (letter,) = room.dead()
-    assert letter.record.headers["dlq_error"] == b"ValueError: ValueError"
+    assert letter.record.headers["dlq_error"] == b"ValueError"
     assert letter.record.headers["dlq_attempts"] == b"3"
 
 
@@ -107,7 +107,9 @@ def test_a_dead_letter_does_not_repeat_what_a_third_party_said(store: Store) -> 
     ],
     ids=["unknown type", "no JSON", "no study", "no value", "no CloudEvent"],
 )
-def test_what_no_room_can_read_becomes_a_dead_letter(store: Store, headers: dict[str, bytes], value: bytes | None) -> None:
+def test_what_no_room_can_read_becomes_a_dead_letter(
+    store: Store, headers: dict[str, bytes], value: bytes | None
+) -> None:
     room = Room(store, Note())
     good, bad = purged("s-1")[0].record(), purged("s-2")[0].record()
     kept = {name: text for name, text in bad.headers.items() if name != "ce_type"}

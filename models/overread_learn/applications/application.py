@@ -56,6 +56,9 @@ class Application:
         """Refuse what would only fail later, far from the file that says it."""
         channels = 3  # every torchvision trunk takes three
         rules = {
+            "patches, input_px and epochs must be whole numbers": all(
+                isinstance(value, int) for value in (self.patches, self.input_px, self.epochs)
+            ),
             "classes must be at least two different names": len(set(self.classes)) == len(self.classes) >= 2,
             "patches must be 1 to 8 x scales x shifts": 1
             <= self.patches

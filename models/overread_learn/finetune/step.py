@@ -25,7 +25,7 @@ BIAS_FACTOR = 2
 """A bias learns at twice the rate of its weights (AIFT, Table 3)."""
 
 
-class Diverged(ArithmeticError):
+class Diverged(ArithmeticError):  # noqa: N818 - a condition, named as such
     """The loss is no longer finite: the learning rate is too high for these samples."""
 
 
@@ -112,7 +112,6 @@ def finetune(
     optimizer = _optimizer(model, recipe)
     schedule = torch.optim.lr_scheduler.ExponentialLR(optimizer, recipe.gamma)
     history: list[EpochReport] = []
-    best, best_state = None, model.state_dict()
     with torch.random.fork_rng():
         torch.manual_seed(recipe.seed)  # dropout
         for epoch in range(1, recipe.epochs + 1):
@@ -121,14 +120,18 @@ def finetune(
             report = EpochReport(epoch, loss, rate, auc(truth, _probabilities(model, held_out)))
             schedule.step()
             history.append(report)
-            if best is None or report.auc >= best.auc:
-                best, best_state = report, copy.deepcopy(model.state_dict())
+            if report is _best(history):
+                best_state = copy.deepcopy(model.state_dict())
             if on_epoch:
                 on_epoch(report)
-    assert best is not None  # noqa: S101 - a recipe has at least one epoch
+    best = _best(history)
     model.load_state_dict(best_state)
     model.to(memory_format=torch.contiguous_format).eval()
     return Fitted(model, best.auc, best.epoch, tuple(history))
+
+
+def _best(history: Sequence[EpochReport]) -> EpochReport:
+    return max(history, key=lambda report: (report.auc, report.epoch))
 
 
 def _both_classes(which: str, labels: NDArray[np.integer]) -> NDArray[np.integer]:

@@ -54,7 +54,8 @@ class Classifier(nn.Module):
         else:
             new = nn.Linear(old.in_features, self.classes)  # type: ignore[arg-type]
         nn.init.normal_(new.weight, std=0.01)
-        nn.init.zeros_(new.bias)
+        if new.bias is not None:
+            nn.init.zeros_(new.bias)
         self.net.set_submodule(self.head, new)
 
     def _drop_last_relu(self) -> None:

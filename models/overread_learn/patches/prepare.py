@@ -61,7 +61,8 @@ def _foreground(image: NDArray[Any], background: Background) -> NDArray[np.uint8
             f"background subtraction needs grey levels 0..255, got {image.min()}..{image.max()}: "
             "bring the image to eight bits by its stored depth first"
         )
-    levels = image if image.dtype == np.uint8 else image.astype(np.float32)
+    # OpenCV wants plain rows; an RGB view of a BGR image runs backwards.
+    levels = np.ascontiguousarray(image, dtype=np.uint8 if image.dtype == np.uint8 else np.float32)
     factor = background.downscale
     height, width = image.shape[:2]
     # Whole blocks only, so that the scale is exactly 1 / downscale and candidates do not drift across the image.
@@ -71,7 +72,7 @@ def _foreground(image: NDArray[Any], background: Background) -> NDArray[np.uint8
     blurred = cv2.GaussianBlur(small.astype(np.float32), (0, 0), background.sigma)
     # One pass: gain * small - gain * blurred + 128, rounded and clipped.
     lifted = cv2.addWeighted(small.astype(np.float32), background.gain, blurred, -background.gain, MIDDLE)
-    return np.clip(np.rint(lifted), 0, WHITE).astype(np.uint8)
+    return np.asarray(np.clip(np.rint(lifted), 0, WHITE), dtype=np.uint8)
 
 
 def _three(pixels: NDArray[Any]) -> NDArray[Any]:

@@ -1,4 +1,4 @@
-"""The bus of one machine: the outbox table, read in order. No broker, no relay: a committed effect is a published event.
+"""The bus of one machine: the outbox table, read in order. No broker, no relay: a committed effect is published.
 
 Groups have members with a time to live and a generation that rises whenever the set of members changes; the partitions
 are dealt out over the sorted members of a generation, and a commit under an older generation is fenced.
@@ -69,7 +69,7 @@ class EmbeddedBus:
         return EmbeddedConsumer(self, group, topics, member)
 
     def prune(self, topic: str, before: datetime) -> int:
-        """Delete what is older than the topic's retention and read by every group that ever read it; return how many."""
+        """Delete what is older than the retention and read by every group that ever read; return how many."""
         pruned = 0
         with self.store.writing() as tx:
             for partition in self.partitions(topic):
@@ -162,12 +162,10 @@ class EmbeddedConsumer:
                 tx.execute(new.on_conflict_do_update(index_elements=["group"], set_={"generation": generation}))
             dealt = [partition for topic in self._topics for partition in self._bus.partitions(topic)]
             held = set(dealt[members.index(self._member) :: len(members)])
-            self._positions = {
-                partition: self._positions[partition]
-                if partition in self._positions
-                else deliveries.next_offset(tx, self._group, *partition)
-                for partition in held
-            }
+            if generation != self._generation:  # another may have read on here meanwhile
+                self._positions = {
+                    partition: deliveries.next_offset(tx, self._group, *partition) for partition in held
+                }
         self._generation = generation
         self._renew_at = now + MEMBER_SECONDS / 3
 

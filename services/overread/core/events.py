@@ -1,3 +1,4 @@
+# long because: all that rooms tell each other is read in one place, from pixels to release
 """The events: everything that one room tells another.
 
 Fields never change their meaning and never disappear; new ones are optional. What a newer sender adds is kept
@@ -293,7 +294,7 @@ class ModelPromoted(ModelEvent):
 
 
 class ModelRejected(ModelEvent):
-    """rollout: this version will not serve. The trainer learns the verdict and the gate's name, never the locked results."""
+    """rollout: this version will not serve. The trainer learns the verdict and the gate, never the locked results."""
 
     type: ClassVar[str] = "overread.model.rejected.v1"
 

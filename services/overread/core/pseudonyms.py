@@ -1,7 +1,8 @@
 """Pseudonyms: the only names of patients, studies and images outside the gateway.
 
-Every identifier is replaced by HMAC-SHA-256 under the site's key, cut to 128 bits, with a letter that says what it names.
-Without the key nobody can go back; with it the PACS's own UIDs can be looked up (`overread purge`, the simulated reader).
+Every identifier is replaced by HMAC-SHA-256 under the site's key, cut to 128 bits, with a letter that says what it
+names. Without the key nobody can go back; with it the PACS's own UIDs can be looked up (`overread purge`, the simulated
+reader).
 """
 
 from __future__ import annotations

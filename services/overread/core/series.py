@@ -1,7 +1,7 @@
 """The order of a series' slices, fixed at the moment when candidates were found in it.
 
-A manifest is stored as a blob under its own SHA-256 and named by every candidate of the series, so that the detector, the
-model and the reader see the same pixels even where instances arrive late: those make a new manifest.
+A manifest is stored as a blob under its own SHA-256 and named by every candidate of the series, so that the detector,
+the model and the reader see the same pixels even where instances arrive late: those make a new manifest.
 """
 
 from __future__ import annotations

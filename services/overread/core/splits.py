@@ -1,7 +1,7 @@
 """Which patients teach, which steer, which judge.
 
-Patients, not images, are split, once and for ever: by the site's own list where it has one, else by keyed hash. The locked
-set closes at the first clearance of a model: later patients are divided between train and validation only.
+Patients, not images, are split, once and for ever: by the site's own list where it has one, else by keyed hash. The
+locked set closes at the first clearance of a model: later patients are divided between train and validation only.
 """
 
 from __future__ import annotations

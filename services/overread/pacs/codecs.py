@@ -11,14 +11,15 @@ import struct
 from io import BytesIO
 from typing import Any, cast
 
-import gdcm
-import jpeg_ls
-import openjpeg
-import rle
+import gdcm  # type: ignore[import-untyped]
+import jpeg_ls  # type: ignore[import-untyped]
+from openjpeg.utils import decode_pixel_data as decode_j2k
+from openjpeg.utils import get_parameters
 from PIL import Image
 from pydicom.pixels.decoders.base import Decoder, DecodeRunner
 from pydicom.uid import (
     JPEG2000,
+    UID,
     JPEG2000Lossless,
     JPEGBaseline8Bit,
     JPEGExtended12Bit,
@@ -27,8 +28,8 @@ from pydicom.uid import (
     JPEGLSLossless,
     JPEGLSNearLossless,
     RLELossless,
-    UID,
 )
+from rle.utils import decode_pixel_data as decode_rle
 
 from overread.pacs.jpeg import header
 
@@ -77,10 +78,10 @@ def pillow(src: bytes, runner: DecodeRunner) -> bytes:
     image = Image.open(BytesIO(src), formats=("JPEG",))
     if runner.samples_per_pixel == 3:
         # Pillow converts by its own guess, pydicom by the header: asking for YCbCr returns the components untouched.
-        # Where the bitstream itself says what they are, it wins over the header.
+        # Where the bitstream itself says what they are, it wins over the header; nobody subsamples green and blue.
         if not sof.rgb:
             image.draft("YCbCr", image.size)
-        if sof.adobe is not None:
+        if sof.adobe is not None or sof.subsampling != (1, 1):
             runner.set_option("photometric_interpretation", "RGB" if sof.rgb else "YBR_FULL")
     return image.tobytes()
 
@@ -107,12 +108,10 @@ def gdcm_jpeg(src: bytes, runner: DecodeRunner) -> bytes:
     image.SetTransferSyntax(gdcm.TransferSyntax(gdcm.TransferSyntax.GetTSType(str(runner.transfer_syntax))))
     bits = sof.precision
     image.SetPixelFormat(
-        gdcm.PixelFormat(
-            runner.samples_per_pixel, runner.bits_allocated, bits, bits - 1, runner.pixel_representation
-        )
+        gdcm.PixelFormat(runner.samples_per_pixel, runner.bits_allocated, bits, bits - 1, runner.pixel_representation)
     )
     # Binary data come as text with surrogates: GDCM's wrapper knows no bytes.
-    return cast(str, image.GetBuffer()).encode("utf-8", "surrogateescape")
+    return cast("str", image.GetBuffer()).encode("utf-8", "surrogateescape")
 
 
 def charls(src: bytes, runner: DecodeRunner) -> bytearray:
@@ -123,20 +122,20 @@ def charls(src: bytes, runner: DecodeRunner) -> bytearray:
     if info["components"] > 1:
         runner.set_option("planar_configuration", 1 if info["interleave_mode"] == 0 else 0)
     _contained(runner, info["bits_per_sample"])
-    return cast(bytearray, content)
+    return cast("bytearray", content)
 
 
 def openjpeg_2000(src: bytes, runner: DecodeRunner) -> bytearray:
     """JPEG 2000 (ITU-T T.800 part 1)."""
-    about: dict[str, Any] = openjpeg.get_parameters(src)
+    about: dict[str, Any] = get_parameters(src)
     _same_size(runner, about["rows"], about["columns"], about["samples_per_pixel"])
     if not src.rstrip(b"\0\xff").endswith(b"\xff\xd9"):  # OpenJPEG fills what is missing and says nothing
         raise ValueError("the JPEG 2000 bitstream is cut off: it has no end of codestream")
-    content = openjpeg.decode_pixel_data(src, version=2)
+    content = decode_j2k(src, version=2)
     if runner.photometric_interpretation in {"YBR_ICT", "YBR_RCT"}:  # undone by the decoder
         runner.set_option("photometric_interpretation", "RGB")
     _contained(runner, about["precision"])
-    return cast(bytearray, content)
+    return cast("bytearray", content)
 
 
 def rle_lossless(src: bytes, runner: DecodeRunner) -> bytearray:
@@ -144,11 +143,9 @@ def rle_lossless(src: bytes, runner: DecodeRunner) -> bytearray:
     (segments,) = struct.unpack_from("<L", src)
     if segments != runner.samples_per_pixel * runner.bits_allocated // 8:
         raise ValueError(f"{segments} RLE segments for {runner.samples_per_pixel} x {runner.bits_allocated} bits")
-    content = rle.decode_pixel_data(
-        src, version=2, rows=runner.rows, columns=runner.columns, bits_allocated=runner.bits_allocated
-    )
+    content = decode_rle(src, version=2, rows=runner.rows, columns=runner.columns, bits_allocated=runner.bits_allocated)
     runner.set_option("planar_configuration", 1)
-    return cast(bytearray, content)
+    return cast("bytearray", content)
 
 
 def _decoder(syntax: UID, plugin: str) -> Decoder:

@@ -33,7 +33,7 @@ def number(dataset: Dataset, keyword: str, default: int | None = None) -> int:
 
 
 def group(dataset: Dataset, frame: int, sequence: str, keyword: str) -> Dataset | None:
-    """Return the functional group item that holds `keyword` for a frame, its own before the shared one; None if neither."""
+    """Return the functional group item that holds `keyword` for a frame: its own, else the shared one, else None."""
     try:
         for holder in ("PerFrameFunctionalGroupsSequence", "SharedFunctionalGroupsSequence"):
             items = dataset.get(holder) or ()

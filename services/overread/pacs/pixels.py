@@ -1,7 +1,7 @@
 """From bytes to pixels: every file decodes right or raises `Undecodable`; there is nothing in between.
 
-Grey images come out in modality units (HU for CT; PS3.3 C.11.1), bright meaning more; colour comes out as RGB. What a data
-set claims is checked against what it holds before anything is allocated for it.
+Grey images come out in modality units (HU for CT; PS3.3 C.11.1), bright meaning more; colour comes out as RGB. What a
+data set claims is checked against what it holds before anything is allocated for it.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from io import BytesIO
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,10 +19,15 @@ from pydicom import dcmread
 from pydicom.dataset import Dataset
 from pydicom.errors import BytesLengthException, InvalidDicomError
 from pydicom.filereader import read_dataset
-from pydicom.pixels import apply_color_lut, apply_modality_lut
 from pydicom.pixels.decoders.base import Decoder, get_decoder
-from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian, ExplicitVRLittleEndian
-from pydicom.uid import ImplicitVRLittleEndian
+from pydicom.pixels.processing import apply_color_lut, apply_modality_lut
+from pydicom.uid import (
+    UID,
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+)
 
 from overread.core.errors import Undecodable
 from overread.pacs.codecs import DECODERS
@@ -33,6 +38,7 @@ MAX_FRAME_BYTES = 1 << 29
 MAX_FRAMES = 20_000
 
 _NATIVE = {str(uid) for uid in (ImplicitVRLittleEndian, ExplicitVRLittleEndian, ExplicitVRBigEndian)}
+_PIXELS = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
 _GREY = {"MONOCHROME1", "MONOCHROME2"}
 _COLOUR = {"RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT"}
 
@@ -75,7 +81,7 @@ def read(content: bytes) -> Dataset:
     with guarded("the file meta information can't be read"):
         start = BytesIO(content)
         start.seek(132)
-        meta = read_dataset(start, False, True, stop_when=lambda tag, _vr, _length: tag.group != 2)  # noqa: FBT003
+        meta = read_dataset(start, False, True, stop_when=lambda tag, _vr, _length: tag.group != 2)
         syntax = meta.get("TransferSyntaxUID")
     if not syntax:
         raise Undecodable("the file meta information names no transfer syntax")
@@ -98,7 +104,7 @@ def frames(dataset: Dataset) -> int:
 def _shape(dataset: Dataset) -> tuple[int, int, int, int]:
     """Check what the header claims; returns rows, columns, samples, bits allocated."""
     with guarded("the image header can't be read"):
-        keyword = next((name for name in ("PixelData", "FloatPixelData", "DoubleFloatPixelData") if name in dataset), "")
+        keyword = next((name for name in _PIXELS if name in dataset), "")
         held = len(dataset[keyword].value or b"") if keyword else 0
     if not held:
         raise Undecodable("no pixel data")
@@ -129,7 +135,7 @@ def _syntax(dataset: Dataset) -> str:
 
 def _decoder(syntax: str) -> Decoder:
     if syntax in _NATIVE:
-        return cast(Decoder, get_decoder(syntax))
+        return get_decoder(syntax)
     if syntax not in DECODERS:
         raise Undecodable(f"transfer syntax {UID(syntax).name} is not supported")
     return DECODERS[syntax]
@@ -152,7 +158,8 @@ def stored(dataset: Dataset, frame: int, *, rgb: bool = False) -> tuple[NDArray[
         raise Undecodable(f"frame {frame} of an instance that has {count}")
     decoder = _decoder(_syntax(dataset))
     with guarded(f"frame {frame} can't be decoded as {decoder.UID.name}"):
-        values, about = decoder.as_array(dataset, index=frame, raw=not rgb, as_rgb=rgb, allow_excess_frames=False)
+        options: dict[str, Any] = {"as_rgb": rgb, "allow_excess_frames": False}
+        values, about = decoder.as_array(dataset, index=frame, raw=not rgb, **options)
     if values.shape != ((rows, columns) if samples == 1 else (rows, columns, samples)):
         raise Undecodable(f"frame {frame} decodes to {values.shape} instead of {rows} x {columns} x {samples}")
     return values, str(about["photometric_interpretation"])
@@ -224,8 +231,9 @@ def _modality(dataset: Dataset, frame: int, values: NDArray[Any]) -> NDArray[Any
             return np.ascontiguousarray(apply_modality_lut(values, dataset), dtype=np.float32)
     if slope == 1 and intercept.is_integer() and values.dtype.kind in "iub":
         low, high = int(values.min()) + int(intercept), int(values.max()) + int(intercept)
-        if -32768 <= low and high <= 32767:
-            return (values.astype(np.int64 if values.dtype.itemsize > 2 else np.int32) + int(intercept)).astype(np.int16)
+        if low >= -32768 and high <= 32767:
+            wide = np.int64 if values.dtype.itemsize > 2 else np.int32
+            return (values.astype(wide) + int(intercept)).astype(np.int16)
     result = (values.astype(np.float64) * slope + intercept).astype(np.float32)
     if not np.isfinite(result).all():
         raise Undecodable("the pixel values are not all finite numbers")
@@ -263,8 +271,8 @@ def _first(value: Any) -> float:
 def spacing_mm(dataset: Dataset, frame: int = 0) -> float | None:
     """Return the pixel spacing in the plane (mm; the mean where rows and columns differ), or None.
 
-    PixelSpacing (PS3.3 10.7), in enhanced objects that of the frame, else ImagerPixelSpacing: the detector's plane, a few
-    per cent wider than the patient's.
+    PixelSpacing (PS3.3 10.7), in enhanced objects that of the frame, else ImagerPixelSpacing: the detector's plane, a
+    few per cent wider than the patient's.
     """
     place = group(dataset, frame, "PixelMeasuresSequence", "PixelSpacing") or dataset
     for keyword in ("PixelSpacing", "ImagerPixelSpacing"):

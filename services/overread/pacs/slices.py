@@ -72,8 +72,8 @@ class Slices:
     def image(self, manifest: SeriesManifest, key: int) -> NDArray[Any]:
         """Return what the model sees at slice `key`.
 
-        Of a stack (H, W, 3) float32: the slice below, the key slice, the slice above. Else the slice itself: (H, W) grey
-        or (H, W, 3) uint8 RGB. Errors as in `pixels`.
+        Of a stack (H, W, 3) float32: the slice below, the key slice, the slice above. Else the slice itself: (H, W)
+        grey or (H, W, 3) uint8 RGB. Errors as in `pixels`.
         """
         if not manifest.stack:
             return self.pixels(manifest.slices[key])

@@ -30,6 +30,7 @@ from overread.review.objections import Objection, empty, misplaced, stale, unkno
 from overread.review.tables import candidates, reads, verdicts
 from overread.review.worklist import in_turn
 from overread.store.engine import upsert
+from overread.worker import Effect
 
 
 class Manifests(Protocol):
@@ -43,37 +44,32 @@ class Manifests(Protocol):
 class Judge:
     """A command from the bus: another system's correction, or the bus's copy of one that REST has judged already."""
 
-    consumes: type[Event] = CorrectionSubmitted
+    consumes = CorrectionSubmitted
 
     def __init__(self, slices: Manifests) -> None:
         self._slices = slices
 
-    def prepare(self, envelope: Envelope) -> SeriesManifest | None:
+    def prepare(self, envelope: Envelope[CorrectionSubmitted]) -> SeriesManifest | None:
         """Read the manifest that the place names."""
-        command = envelope.event
-        assert isinstance(command, CorrectionSubmitted)  # noqa: S101 - narrows the type; the worker sorts by it
-        return find_image(self._slices, command)
+        return find_image(self._slices, envelope.event)
 
-    def apply(self, tx: Connection, envelope: Envelope, image: SeriesManifest | None) -> Sequence[Event]:
+    def apply(
+        self, tx: Connection, envelope: Envelope[CorrectionSubmitted], image: SeriesManifest | None
+    ) -> Sequence[Event]:
         """Judge and say so."""
         outcome = judge(tx, envelope, image)
         count(outcome)
         return (outcome,)
 
 
-class Restore:
+class Restore(Effect):
     """A fact of the past: what `overread replay` hears to fill an empty database. No part of the running line."""
 
-    consumes: type[Event] = FindingCorrected
+    consumes = FindingCorrected
 
-    def prepare(self, envelope: Envelope) -> None:
-        """Read nothing."""
-
-    def apply(self, tx: Connection, envelope: Envelope, _prepared: None) -> Sequence[Event]:
+    def apply(self, tx: Connection, envelope: Envelope[FindingCorrected], _prepared: None) -> Sequence[Event]:
         """Write what the fact says; a fact that stands already changes nothing."""
-        fact = envelope.event
-        assert isinstance(fact, FindingCorrected)  # noqa: S101
-        record(tx, envelope.time, fact)
+        record(tx, envelope.time, envelope.event)
         return ()
 
 
@@ -96,7 +92,7 @@ def count(outcome: FindingCorrected | CorrectionRefused) -> None:
 
 
 def judge(
-    tx: Connection, envelope: Envelope, image: SeriesManifest | None = None
+    tx: Connection, envelope: Envelope[CorrectionSubmitted], image: SeriesManifest | None = None
 ) -> FindingCorrected | CorrectionRefused:
     """Decide on a correction and write it, all in the caller's transaction.
 
@@ -109,7 +105,6 @@ def judge(
         The fact, already recorded; or the refusal, and nothing has changed.
     """
     command = envelope.event
-    assert isinstance(command, CorrectionSubmitted)  # noqa: S101
     row = tx.execute(
         select(candidates).where(candidates.c.candidate == command.candidate, candidates.c.series.is_not(None))
     ).first()

@@ -15,27 +15,20 @@ from overread.core.codec import Envelope
 from overread.core.events import CandidateReceived, CandidateScored, Event, Purpose, ReadRequested, StudyPurged
 from overread.review.tables import candidates, models, reads, requests, verdicts
 from overread.store.engine import upsert
+from overread.worker import Effect
 
 TURN = {Purpose.ACQUISITION: 0, Purpose.REFERENCE: 1, Purpose.AUDIT: 2}
 """Whose turn it is at equal rank."""
 
 
-class _Handler:
-    """Nothing to prepare: these handlers only write."""
-
-    def prepare(self, envelope: Envelope) -> None:
-        """Read nothing."""
-
-
-class List(_Handler):
+class List(Effect):
     """A candidate is known from here on."""
 
-    consumes: type[Event] = CandidateReceived
+    consumes = CandidateReceived
 
-    def apply(self, tx: Connection, envelope: Envelope, _prepared: None) -> Sequence[Event]:
+    def apply(self, tx: Connection, envelope: Envelope[CandidateReceived], _prepared: None) -> Sequence[Event]:
         """Enter it, or complete the row that an early score or a restored fact began."""
         event = envelope.event
-        assert isinstance(event, CandidateReceived)  # noqa: S101 - narrows the type; the worker sorts by it
         place = {"series": event.place.series, "slice": event.place.slice, "x": event.place.x, "y": event.place.y}
         said = {
             "study": event.study,
@@ -58,19 +51,18 @@ class List(_Handler):
         return ()
 
 
-class Show(_Handler):
+class Show(Effect):
     """Keep a candidate's latest score."""
 
-    consumes: type[Event] = CandidateScored
+    consumes = CandidateScored
 
-    def apply(self, tx: Connection, envelope: Envelope, _prepared: None) -> Sequence[Event]:
+    def apply(self, tx: Connection, envelope: Envelope[CandidateScored], _prepared: None) -> Sequence[Event]:
         """Replace the score, unless the one that stands was said later.
 
         Later means by the clock of the act, not by the version's number: after a rollback the restored version has the
         lower number, and a reader must not go on seeing what the withdrawn model said.
         """
         event = envelope.event
-        assert isinstance(event, CandidateScored)  # noqa: S101
         score = {
             "score": event.probability,
             "score_version": event.version,
@@ -95,15 +87,14 @@ class Show(_Handler):
         return ()
 
 
-class Ask(_Handler):
+class Ask(Effect):
     """Somebody is asked to read a candidate."""
 
-    consumes: type[Event] = ReadRequested
+    consumes = ReadRequested
 
-    def apply(self, tx: Connection, envelope: Envelope, _prepared: None) -> Sequence[Event]:
+    def apply(self, tx: Connection, envelope: Envelope[ReadRequested], _prepared: None) -> Sequence[Event]:
         """Open a read, once for each purpose and round; what a reader has answered already stays closed."""
         event = envelope.event
-        assert isinstance(event, ReadRequested)  # noqa: S101
         readers = tx.execute(select(candidates.c.readers).where(candidates.c.candidate == event.candidate)).scalar()
         entry = upsert(reads).values(
             candidate=event.candidate,
@@ -117,15 +108,14 @@ class Ask(_Handler):
         return ()
 
 
-class Forget(_Handler):
+class Forget(Effect):
     """A study is purged."""
 
-    consumes: type[Event] = StudyPurged
+    consumes = StudyPurged
 
-    def apply(self, tx: Connection, envelope: Envelope, _prepared: None) -> Sequence[Event]:
+    def apply(self, tx: Connection, envelope: Envelope[StudyPurged], _prepared: None) -> Sequence[Event]:
         """Delete all that the room knows of it, the ledger's rows and the answers given over REST included."""
         event = envelope.event
-        assert isinstance(event, StudyPurged)  # noqa: S101
         for table in (candidates, reads, verdicts, requests):
             tx.execute(delete(table).where(table.c.study == event.study))
         return ()

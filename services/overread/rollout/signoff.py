@@ -12,7 +12,7 @@ from overread.core.errors import Conflict, GateFailed
 from overread.core.events import Event, ModelPromoted, ModelRejected, ModelRolledBack
 from overread.rollout import states
 from overread.rollout.states import State
-from overread.rollout.tables import rollout_evidence, rollout_signoffs, rollout_versions
+from overread.rollout.tables import rollout_evidence, rollout_signoffs
 from overread.store.engine import upsert
 
 MEANING = "I have seen the evidence and release this version to serve."
@@ -89,29 +89,3 @@ def _roll_back(tx: Connection, version: int, name: str, *, reason: str, time: da
             name=target.name, version=target.version, sha256=target.sha256, previous=version, cleared=target.cleared
         ),
     )
-
-
-class Shown(NamedTuple):
-    """All that is known of one version."""
-
-    version: dict[str, object]
-    evidence: list[dict[str, object]]
-    signatures: list[dict[str, object]]
-
-
-def show(tx: Connection, version: int) -> Shown | None:
-    """Return a version's row, its evidence and its signatures; None where there is no such version."""
-    row = states.version_row(tx, version)
-    if row is None:
-        return None
-    evidence = tx.execute(select(rollout_evidence).where(rollout_evidence.c.version == version)).all()
-    signed = tx.execute(select(rollout_signoffs).where(rollout_signoffs.c.version == version)).all()
-    return Shown(
-        row._asdict(), [one.content | {"evidence": one.sha256} for one in evidence], [s._asdict() for s in signed]
-    )
-
-
-def versions(tx: Connection) -> list[dict[str, object]]:
-    """Return all versions, oldest first."""
-    rows = tx.execute(select(rollout_versions).order_by(rollout_versions.c.version)).all()
-    return [row._asdict() for row in rows]

@@ -1,7 +1,7 @@
 """Blobs: bytes under their own SHA-256. Pixels live here and nowhere else.
 
-`put` returns when the bytes would survive a power cut. A blob is written under a draft name and renamed, so a reader sees
-all of it or nothing.
+`put` returns when the bytes would survive a power cut. A blob is written under a draft name and renamed, so a reader
+sees all of it or nothing.
 """
 
 from __future__ import annotations
@@ -48,9 +48,10 @@ class Blobs:
                 return key
             if self._local and shutil.disk_usage(self._root).free < self._reserve + len(content):
                 raise StoreUnavailable(
-                    f"blob store: less than {self._reserve >> 20} MiB would stay free; make room, or lower blobs_reserve_mb"
+                    f"blob store: less than {self._reserve >> 20} MiB would stay free; make room, or lower "
+                    "blobs_reserve_mb"
                 )
-            self._files.makedirs(os.path.dirname(path), exist_ok=True)  # noqa: PTH120 - an fsspec path is no local path
+            self._files.makedirs(os.path.dirname(path), exist_ok=True)  # noqa: PTH120 - no local path
             with self._files.open(draft, "wb") as file:
                 file.write(content)
                 if self._local:
@@ -59,6 +60,7 @@ class Blobs:
             self._files.mv(draft, path)
             if self._local:
                 _sync_folder(os.path.dirname(path))  # noqa: PTH120
+                _sync_folder(self._root)  # the folder may be new itself
         except OSError as error:
             if self._files.exists(draft):
                 self._files.rm(draft)

@@ -12,7 +12,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, MetaData, Table, create_engine, event
 from sqlalchemy.dialects import sqlite
-from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import OperationalError
 
 from overread.core.errors import Misconfigured, StoreUnavailable
 
@@ -88,4 +88,4 @@ def _begin(connection: Connection) -> None:
     connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
 
 
-__all__ = ["DBAPIError", "Store", "metadata", "upsert"]
+__all__ = ["OperationalError", "Store", "metadata", "upsert"]

@@ -89,6 +89,7 @@ class Learn(Effect):
             split=event.split,
             source=event.source,
             purpose=event.purpose,
+            since=envelope.time,
             **values,
         )
         tx.execute(

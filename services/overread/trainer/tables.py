@@ -60,9 +60,11 @@ trainer_labels = Table(
     Column("version", Integer, nullable=False),
     Column("source", String, nullable=False),
     Column("purpose", String),
+    Column("since", DateTime(timezone=True), nullable=False),
     Index("trainer_labels_study", "study"),
 )
-"""The latest fact of each candidate of train and validation patients; `label` is None where nobody may learn from it."""
+"""The latest fact of each candidate of train and validation patients; `label` is None where nobody may learn
+from it, `since` when its first fact was said."""
 
 trainer_requests = Table(
     "trainer_requests",

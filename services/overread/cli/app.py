@@ -1,0 +1,116 @@
+"""The application, its global options, and how facts are printed."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from overread import config
+from overread.config import Settings
+from overread.core.errors import Misconfigured
+
+app = typer.Typer(
+    help="Overread: a CAD feedback loop. Start with `overread up`, look with `overread status`.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+)
+out = Console()
+err = Console(stderr=True)
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
+
+_given: dict[str, Any] = {}
+
+
+@app.callback()
+def _options(
+    data: Annotated[
+        Path | None, typer.Option(help="The data directory.  [default: ./overread-data, or OVERREAD_DATA]")
+    ] = None,
+    config_file: Annotated[Path | None, typer.Option("--config", help="Settings in YAML.")] = None,
+    assignments: Annotated[
+        list[str] | None, typer.Option("--set", "-s", help="One setting, such as gateway.port=104. Repeatable.")
+    ] = None,
+    *,
+    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
+) -> None:
+    """Read the options that stand before the command."""
+    if version:
+        out.print(importlib.metadata.version("overread"))
+        raise typer.Exit
+    _given.clear()
+    _given.update(data=data, config=config_file)
+    for assignment in assignments or ():
+        name, equals, value = assignment.partition("=")
+        if not equals:
+            raise Misconfigured(f"--set {assignment}: write name=value, such as --set gateway.port=104")
+        _given[name.strip().replace(".", "__")] = value
+
+
+def settings(**flags: Any) -> Settings:
+    """Return the settings in force; `flags` of a command lie above the global ones."""
+    given = {**_given, **{name: value for name, value in flags.items() if value is not None}}
+    return config.load(given.pop("config", None), **given)
+
+
+@contextmanager
+def house(**flags: Any) -> Iterator[Any]:
+    """Open the house for a command (typed loosely: its import is slow, and `--help` must not wait for it)."""
+    from overread.bootstrap import House
+
+    opened = House(settings(**flags))
+    try:
+        yield opened
+    finally:
+        opened.close()
+
+
+def show(facts: Any, *, as_json: bool, table: Table | None = None) -> None:
+    """Print facts as JSON, or as a table for people."""
+    if as_json or table is None:
+        # Not through rich: it would wrap long lines.
+        typer.echo(json.dumps(facts, indent=2, default=str))
+    else:
+        out.print(table)
+
+
+def tabulate(title: str, columns: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> Table:
+    """Return a table of the named columns; what is None stays empty."""
+    table = Table(title=title, title_justify="left")
+    for column in columns:
+        table.add_column(column.replace("_", " "))
+    for row in rows:
+        cells = (row.get(column) for column in columns)
+        table.add_row(*(_cell(cell) for cell in cells))
+    return table
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    text = str(value)
+    return f"{text[:12]}…" if len(text) == 64 else text
+
+
+def _commands() -> None:
+    """Import the modules whose commands hang themselves onto `app`."""
+    import overread.cli.care
+    import overread.cli.hospital
+    import overread.cli.labels
+    import overread.cli.models
+    import overread.cli.rollout
+    import overread.cli.rooms  # noqa: F401
+
+
+_commands()

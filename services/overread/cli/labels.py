@@ -1,0 +1,72 @@
+"""`overread labels`: what readers said, and labels that somebody brings along."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from overread.cli.app import Json, app, house, out, show, tabulate
+from overread.cli.hospital import bar
+from overread.core.errors import PacsUnavailable
+
+labels = typer.Typer(help="Labels: list, import.", no_args_is_help=True)
+app.add_typer(labels, name="labels")
+
+
+@labels.command("list")
+def list_labels(*, as_json: Json = False) -> None:
+    """List the labels of train and validation patients. Locked patients' are nobody's to list."""
+    from overread.trainer import standing
+
+    with house() as opened, opened.store.reading() as tx:
+        rows = standing.labels(tx)
+    columns = ("candidate", "split", "verdict", "label", "agreement", "readers", "version", "purpose")
+    show(rows, as_json=as_json, table=tabulate(f"{len(rows)} labels", columns, rows))
+
+
+@labels.command("import")
+def import_labels(
+    folder: Annotated[Path, typer.Argument(help="A candidate set: candidates.csv and images/.")],
+    reader: Annotated[str, typer.Option(help="Who stands for these labels in the ledger.")] = "import",
+) -> None:
+    """Bring in a labelled candidate set: its images by C-STORE, its labels as corrections.
+
+    `overread up` must run, with `--set splits=…` if the set's own split is to hold. Each image becomes a DICOM object,
+    its candidates an SR, and each label a verdict through the REST API, so that nothing enters by a side door.
+
+    Example:
+        overread labels import archive/2024
+    """
+    from overread.pacs import dimse
+    from overread.simulation import photographs
+    from overread.simulation import reader as radiologist
+
+    with house() as opened, tempfile.TemporaryDirectory() as scratch, bar() as progress:
+        settings = opened.settings
+        task = progress.add_task("wrapping", total=None)
+        wrapped = photographs.wrap(folder, Path(scratch), on_progress=lambda: progress.advance(task))
+        files = sorted(Path(scratch).rglob("*.dcm"))
+        task = progress.add_task("sending", total=len(files))
+        report = dimse.send(
+            files,
+            settings.gateway.host,
+            settings.gateway.port,
+            called=settings.gateway.ae_title,
+            calling="OVERREAD_IMPORT",
+            on_sent=lambda _: progress.advance(task),
+        )
+        if report.stored < len(files):
+            raise PacsUnavailable(f"{len(files) - report.stored} of {len(files)} instances were refused; see the gateway's log")
+        task = progress.add_task("labelling", total=None)
+        counts = radiologist.read(
+            f"http://{settings.review.host}:{settings.review.port}",
+            wrapped.truth,
+            opened.pseudonyms,
+            reader=reader,
+            idle_seconds=settings.candidates.settle_seconds + 20,
+            on_progress=lambda *_: progress.advance(task),
+        )
+    out.print(f"{report.stored} instances, {counts}")

@@ -1,0 +1,121 @@
+"""`overread up` and `overread run`: everything on one machine, or one room."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import threading
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from overread import logs
+from overread.cli.app import app, err, house, out, settings
+from overread.cli.supervisor import Supervisor
+from overread.topology import ROOMS
+
+
+@app.command()
+def up(
+    port: Annotated[int | None, typer.Option(help="DICOM port.  [default: 11112]")] = None,
+    page_port: Annotated[int | None, typer.Option(help="The page's port.  [default: 8042]")] = None,
+    application: Annotated[str | None, typer.Option(help="CAD application, by name or TOML file.")] = None,
+    weights: Annotated[Path | None, typer.Option(help="ImageNet weights by file, where there is no internet.")] = None,
+    *,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON line when all rooms are ready.")] = False,
+) -> None:
+    """Run every room on this machine, in supervised processes on one data directory.
+
+    Ctrl-C stops cleanly; the next `up` goes on where this one stopped.
+
+    Examples:
+        overread up
+        overread --data /srv/overread up --port 104 --weights squeezenet1_1.pth
+    """
+    flags = {
+        "gateway__port": port,
+        "review__port": page_port,
+        "application": application,
+        "trainer__weights": weights.resolve() if weights else None,
+    }
+    chosen = settings(**flags)
+    logs.configure("up", chosen.log_level)
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+    with Supervisor(chosen) as supervisor:
+        if not as_json:
+            err.print(f"starting {len(ROOMS)} rooms on {chosen.data} …")
+        facts = supervisor.wait_until_listening(stop)
+        if stop.is_set():
+            return
+        if as_json:
+            typer.echo(json.dumps(facts))
+        else:
+            out.print(f"[bold]DICOM[/]  AE title {facts['ae_title']}, {facts['host']}:{facts['port']}")
+            out.print(f"[bold]page[/]   {facts['page']}")
+            out.print("[bold]status[/] overread status    [bold]stop[/] Ctrl-C")
+        supervisor.watch(stop)
+
+
+@app.command()
+def run(
+    room: Annotated[str, typer.Argument(help=f"One of: {', '.join(ROOMS)}.")],
+    model: Annotated[Path | None, typer.Option(help="inference only: serve this ONNX file, ask no registry.")] = None,
+) -> None:
+    """Run one room until it is told to stop (SIGTERM, Ctrl-C).
+
+    Examples:
+        overread run gateway
+        overread run inference --model champion.onnx
+    """
+    flags = {"inference__model": model.resolve() if model else None}
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+    logs.configure(room, settings(**flags).log_level)
+    if "OVERREAD_SUPERVISOR" in os.environ:
+        threading.Thread(target=_follow, args=(int(os.environ["OVERREAD_SUPERVISOR"]), stop), daemon=True).start()
+    with house(**flags) as opened:
+        _serve(opened, room, stop)
+
+
+def _follow(supervisor: int, stop: threading.Event) -> None:
+    """Stop when `up` is gone, however it went: an orphan would hold the ports."""
+    while os.getppid() == supervisor:
+        time.sleep(0.5)
+    stop.set()
+
+
+def _serve(opened: object, name: str, stop: threading.Event) -> None:
+    from overread.bootstrap import House, build, room_file
+    from overread.health import HealthServer
+
+    assert isinstance(opened, House)  # noqa: S101 - `house` is typed loosely
+    room = build(opened, name)
+    worker = opened.worker(room)
+    started = []
+    health = None
+    file = room_file(opened.settings.data, name)
+    try:
+        for service in room.services:
+            service.start()
+            started.append(service)
+        base = opened.settings.health_port
+        number = base + ROOMS.index(name) if base else 0
+        health = HealthServer(opened.settings.health_host, number, room.ready)
+        facts = {"pid": os.getpid(), "health": health.port, "port": started[0].port if started else None}
+        file.parent.mkdir(exist_ok=True)
+        draft = file.with_suffix(".draft")
+        draft.write_text(json.dumps(facts))
+        draft.replace(file)
+        worker.run(stop)
+    finally:
+        for service in reversed(started):
+            service.close()
+        if health is not None:
+            health.close()
+        file.unlink(missing_ok=True)

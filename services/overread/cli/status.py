@@ -1,0 +1,67 @@
+"""Everything that `overread status` says, gathered from the rooms' own words and their /metrics."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import httpx
+from prometheus_client.parser import text_string_to_metric_families
+
+from overread.bootstrap import House, room_file
+from overread.candidates import studies
+from overread.gateway import standing as gateway
+from overread.inference import standing as inference
+from overread.review import standing as review
+from overread.rollout import standing as rollout
+from overread.topology import ROOMS
+from overread.trainer import standing as trainer
+
+
+def collect(house: House) -> dict[str, Any]:
+    """Return the state of rooms and tables. What identifies a patient is not in it."""
+    rooms = [_room(house, name) for name in ROOMS]
+    with house.store.reading() as tx:
+        facts = {
+            "gateway": gateway.standing(tx),
+            "inference": inference.standing(tx),
+            "trainer": trainer.standing(tx),
+            "review": review.standing(tx),
+            "rollout": rollout.standing(tx),
+        }
+    problems = [problem._asdict() for problem in studies.problems(house.store)]
+    problems += [
+        {"where": "inference", "reason": reason, "count": number}
+        for reason, number in facts["inference"]["problems"].items()
+    ]
+    return {"rooms": rooms, "serving": _serving(house, rooms), **facts, "problems": problems}
+
+
+def _room(house: House, name: str) -> dict[str, Any]:
+    file = room_file(house.settings.data, name)
+    room: dict[str, Any] = {"room": name, "state": "stopped", "pid": None, "port": None, "health": None}
+    if not file.exists():
+        return room
+    room.update(json.loads(file.read_text()))
+    try:
+        answer = httpx.get(f"http://{house.settings.health_host}:{room['health']}/readyz", timeout=2)
+        room["state"] = "ready" if answer.status_code == httpx.codes.OK else answer.json()["status"]
+    except httpx.HTTPError:
+        room["state"] = "does not answer"
+    return room
+
+
+def _serving(house: House, rooms: list[dict[str, Any]]) -> dict[str, str] | None:
+    """Scrape which model serves: not what should, what does."""
+    port = next(room["health"] for room in rooms if room["room"] == "inference")
+    if port is None:
+        return None
+    try:
+        text = httpx.get(f"http://{house.settings.health_host}:{port}/metrics", timeout=2).text
+    except httpx.HTTPError:
+        return None
+    for family in text_string_to_metric_families(text):
+        for sample in family.samples:
+            if sample.name == "overread_serving_model" and sample.value == 1:
+                return dict(sample.labels)
+    return None

@@ -1,0 +1,255 @@
+"""DIMSE as a user: C-ECHO and C-STORE (PS3.7 9.1), and the presentation contexts that both of our sides know."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from pydicom import uid
+from pydicom.errors import InvalidDicomError
+from pynetdicom import AE, _config
+from pynetdicom.dsutils import split_dataset
+from pynetdicom.presentation import PresentationContext, build_context
+
+from overread.core.errors import PacsUnavailable
+
+_config.STORE_SEND_CHUNKED_DATASET = True  # a path is sent as it stands on the disk, not decoded and encoded again
+
+MAXIMUM_PDU = 128 << 10
+"""Bytes; the default of 16 KiB makes eight times as many calls for the same pixels."""
+MAXIMUM_CONTEXTS = 128
+"""Context identifiers are the odd numbers up to 255 (PS3.8 9.3.2.2)."""
+
+STORED: tuple[str, ...] = (
+    "1.2.840.10008.5.1.4.1.1.2",  # CT
+    "1.2.840.10008.5.1.4.1.1.2.1",  # Enhanced CT
+    "1.2.840.10008.5.1.4.1.1.4",  # MR
+    "1.2.840.10008.5.1.4.1.1.4.1",  # Enhanced MR
+    "1.2.840.10008.5.1.4.1.1.1",  # CR
+    "1.2.840.10008.5.1.4.1.1.1.1",  # DX for presentation
+    "1.2.840.10008.5.1.4.1.1.1.2",  # MG for presentation
+    "1.2.840.10008.5.1.4.1.1.6.1",  # US
+    "1.2.840.10008.5.1.4.1.1.3.1",  # US multi-frame
+    "1.2.840.10008.5.1.4.1.1.77.1.5.1",  # OP 8 bit
+    "1.2.840.10008.5.1.4.1.1.77.1.5.2",  # OP 16 bit
+    "1.2.840.10008.5.1.4.1.1.7",  # SC
+    "1.2.840.10008.5.1.4.1.1.7.1",  # SC multi-frame single bit
+    "1.2.840.10008.5.1.4.1.1.7.2",  # SC multi-frame grayscale byte
+    "1.2.840.10008.5.1.4.1.1.7.3",  # SC multi-frame grayscale word
+    "1.2.840.10008.5.1.4.1.1.7.4",  # SC multi-frame true colour
+)
+"""SOP classes of images that are taken, each in every syntax of `SYNTAXES`."""
+
+REPORTS: tuple[str, ...] = (
+    "1.2.840.10008.5.1.4.1.1.88.11",  # Basic Text SR
+    "1.2.840.10008.5.1.4.1.1.88.22",  # Enhanced SR
+    "1.2.840.10008.5.1.4.1.1.88.33",  # Comprehensive SR
+    "1.2.840.10008.5.1.4.1.1.88.34",  # Comprehensive 3D SR
+)
+
+NATIVE: tuple[str, ...] = (uid.ExplicitVRLittleEndian, uid.ImplicitVRLittleEndian)
+SYNTAXES: tuple[str, ...] = (
+    *NATIVE,
+    uid.JPEGBaseline8Bit,
+    uid.JPEGExtended12Bit,
+    uid.JPEGLosslessSV1,
+    uid.JPEGLossless,
+    uid.JPEGLSLossless,
+    uid.JPEGLSNearLossless,
+    uid.JPEG2000Lossless,
+    uid.JPEG2000,
+    uid.RLELossless,
+)
+
+_BRIEF = 30.0
+"""How long a peer may take to accept an association or to answer (s)."""
+
+
+def presentation_contexts() -> list[PresentationContext]:
+    """Return what our SCP accepts: Verification, `STORED` in every syntax, `REPORTS` uncompressed.
+
+    An explicit list: offering all that pynetdicom knows costs ten times as long an association.
+    """
+    contexts = [build_context("1.2.840.10008.1.1", list(NATIVE))]
+    contexts += [build_context(sop_class, list(SYNTAXES)) for sop_class in STORED]
+    contexts += [build_context(sop_class, list(NATIVE)) for sop_class in REPORTS]
+    return contexts
+
+
+class Sent(NamedTuple):
+    """The answer to one C-STORE."""
+
+    file: Path
+    status: int
+    """DIMSE status (PS3.4 table B.2-1); 0x0000 success, 0xBxxx stored with a warning."""
+
+    @property
+    def stored(self) -> bool:
+        """Success or warning: the peer has the instance."""
+        return self.status == 0 or self.status >> 12 == 0xB
+
+
+class SendReport(NamedTuple):
+    """What came of a list of files."""
+
+    sent: tuple[Sent, ...]
+    unreadable: tuple[Path, ...]
+    """Files that are no DICOM files; they were not sent."""
+
+    @property
+    def stored(self) -> int:
+        """Instances that the peer has."""
+        return sum(one.stored for one in self.sent)
+
+    @property
+    def statuses(self) -> dict[int, int]:
+        """Status → number of instances."""
+        return dict(Counter(one.status for one in self.sent))
+
+
+NO_CONTEXT = 0x0122
+"""Reported for files whose SOP class and syntax the peer did not accept: SOP class not supported (PS3.7 annex C)."""
+
+
+def echo(host: str, port: int, *, called: str, calling: str) -> None:
+    """C-ECHO.
+
+    Raises:
+        PacsUnavailable: with what to do.
+    """
+    association = _associate(host, port, called, calling, [build_context("1.2.840.10008.1.1", list(NATIVE))])
+    try:
+        status = association.send_c_echo()
+        if not status or status.Status != 0:
+            raise PacsUnavailable(f"{called} at {host}:{port} did not answer C-ECHO with success; look at its log")
+    finally:
+        association.release()
+
+
+def send(
+    files: Iterable[Path],
+    host: str,
+    port: int,
+    *,
+    called: str,
+    calling: str,
+    on_sent: Callable[[Sent], None] = lambda _sent: None,
+    attempts: int = 5,
+) -> SendReport:
+    """C-STORE files in their order, over one association as far as its 128 contexts reach.
+
+    Exactly the files' own pairs of SOP class and transfer syntax are offered and the files' bytes sent as they stand on
+    the disk, so that nothing is ever converted. A dropped association is opened again (0.5 s, 1 s, 2 s … apart) and
+    what has no answer is sent again; an SCP answers a repeated instance with success. Every answer is kept.
+
+    Args:
+        files: DICOM files.
+        host: the peer's.
+        port: the peer's.
+        called: the peer's AE title.
+        calling: ours.
+        on_sent: called after each answer, in order.
+        attempts: associations in a row without a single answer before it gives up.
+
+    Raises:
+        PacsUnavailable: the peer can't be reached, refuses, or keeps dropping the association.
+    """
+    sent: list[Sent] = []
+    unreadable: list[Path] = []
+
+    def keep(answer: Sent) -> None:
+        sent.append(answer)
+        on_sent(answer)
+
+    for batch in _batches(files, unreadable):
+        waiting, failures = batch, 0
+        while waiting:
+            before = len(waiting)
+            try:
+                waiting = _store(waiting, host, port, called, calling, keep)
+            except PacsUnavailable:
+                failures += 1
+                if failures >= attempts:
+                    raise
+            else:
+                failures = 0 if len(waiting) < before else failures + 1
+                if failures >= attempts:
+                    raise PacsUnavailable(
+                        f"{called} at {host}:{port} dropped the association {failures} times in a row; "
+                        f"{len(waiting)} files wait, the rest is stored; look at its log and send again"
+                    )
+            if waiting and failures:
+                time.sleep(0.5 * 2 ** (failures - 1))
+    return SendReport(tuple(sent), tuple(unreadable))
+
+
+class _File(NamedTuple):
+    path: Path
+    sop_class: str
+    syntax: str
+
+
+def _batches(files: Iterable[Path], unreadable: list[Path]) -> Iterable[list[_File]]:
+    """Cut the files, in their order, into lists of at most 128 pairs of SOP class and syntax."""
+    batch: list[_File] = []
+    pairs: set[tuple[str, str]] = set()
+    for path in files:
+        try:
+            meta, _ = split_dataset(path)
+            # All three are what the request is made of.
+            _ = meta.MediaStorageSOPInstanceUID
+            file = _File(path, str(meta.MediaStorageSOPClassUID), str(meta.TransferSyntaxUID))
+        except (InvalidDicomError, AttributeError, EOFError, ValueError, NotImplementedError, OSError):
+            unreadable.append(path)
+            continue
+        if len(pairs | {file[1:]}) > MAXIMUM_CONTEXTS:
+            yield batch
+            batch, pairs = [], set()
+        batch.append(file)
+        pairs.add(file[1:])
+    if batch:
+        yield batch
+
+
+def _associate(host: str, port: int, called: str, calling: str, contexts: Sequence[PresentationContext]) -> Any:
+    entity = AE(ae_title=calling)
+    entity.acse_timeout = entity.dimse_timeout = entity.network_timeout = entity.connection_timeout = _BRIEF
+    association = entity.associate(host, port, contexts=list(contexts), ae_title=called, max_pdu=MAXIMUM_PDU)
+    if association.is_established:
+        return association
+    where = f"{called} at {host}:{port}"
+    if association.is_rejected:
+        raise PacsUnavailable(
+            f"{where} refused the association; is its AE title {called!r}, does it know {calling!r}, has it room?"
+        )
+    raise PacsUnavailable(f"{where} does not answer; is it started, and is this its host and port?")
+
+
+def _store(
+    files: list[_File], host: str, port: int, called: str, calling: str, on_sent: Callable[[Sent], None]
+) -> list[_File]:
+    """Send over one association; return the files that got no answer."""
+    pairs = dict.fromkeys(file[1:] for file in files)
+    association = _associate(host, port, called, calling, [build_context(*pair) for pair in pairs])
+    accepted = {(str(c.abstract_syntax), str(c.transfer_syntax[0])) for c in association.accepted_contexts}
+    try:
+        for place, file in enumerate(files):
+            if file[1:] not in accepted:
+                on_sent(Sent(file.path, NO_CONTEXT))
+                continue
+            if not association.is_established:
+                return files[place:]
+            try:
+                answer = association.send_c_store(file.path)
+            except RuntimeError:  # the association ended between the question above and the request
+                return files[place:]
+            if "Status" not in answer:
+                return files[place:]
+            on_sent(Sent(file.path, int(answer.Status)))
+    finally:
+        if association.is_established:
+            association.release()
+    return []

@@ -1,0 +1,49 @@
+"""A challenger that learnt every label the wrong way round: the gate has to see it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from overread.bootstrap import House
+from overread.core.splits import Split
+from overread.pacs.views import Views
+from overread.registry import WEIGHTS_FILE
+from overread.trainer import labels as teaching
+from overread_learn.export import export
+from overread_learn.finetune import Recipe, finetune
+from overread_learn.nets import from_bytes
+
+EPOCHS = 6
+
+
+def train_flipped(house: House, champion: int, file: Path, *, on_epoch: Callable[[int], None]) -> None:
+    """Fine-tune the champion on the house's own labels, flipped, and export it to `file`.
+
+    Validation labels are flipped too: early stopping would otherwise undo the harm.
+    """
+    with house.store.reading() as tx:
+        train, validation = teaching.labelled(tx, Split.TRAIN), teaching.labelled(tx, Split.VALIDATION)
+    views = Views(house.slices, house.application)
+    samples = teaching.Neighbourhoods(views, train)
+    samples.labels = 1 - samples.labels
+    patches, truth = teaching.fixed_patches(views, validation)
+    weights = house.registry.fetch(champion, WEIGHTS_FILE)
+    assert weights is not None  # noqa: S101 - the demo's champions come from rounds
+    application = house.application
+    recipe = Recipe(
+        rate=application.rate,
+        head_rate=application.head_rate,
+        gamma=application.gamma,
+        epochs=EPOCHS,
+        momentum=application.momentum,
+        batch=16,
+        seed=0,
+        balance=True,
+    )
+    fitted = finetune(
+        from_bytes(weights), samples, (patches, np.asarray(1 - truth)), recipe, on_epoch=lambda r: on_epoch(r.epoch)
+    )
+    export(fitted.model, application, file, extra={"overread.kind": "flipped"})
