@@ -20,6 +20,8 @@ SERVICES = REPO / "services"
 def pytest_configure(config: pytest.Config) -> None:
     config.option.disable_socket = True
     config.option.allow_unix_socket = True  # asyncio wakes its own loop through a pair of them
+    # Starlette prefers another client than the one that the project uses anyway.
+    config.addinivalue_line("filterwarnings", "ignore:Using .httpx. with .starlette.testclient. is deprecated")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

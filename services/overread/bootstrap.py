@@ -1,7 +1,7 @@
 """The only place where adapters meet rooms: settings in, a room that can work out.
 
-Each builder is the constructor's side of `topology.LINE`. Rooms are imported inside their builder: a process loads what its
-own room needs, and only `trainer.round` loads torch.
+Each builder is the constructor's side of `topology.LINE`. Rooms are imported inside their builder: a process loads what
+its own room needs, and only `trainer.round` loads torch.
 """
 
 from __future__ import annotations
@@ -106,9 +106,7 @@ class House:
     @cached_property
     def registry(self) -> Registry:
         """MLflow, with the model of this application."""
-        return Registry(
-            self.settings.registry_url, self.settings.data / "models", f"overread-{self.application.name}"
-        )
+        return Registry(self.settings.registry_url, self.settings.data / "models", f"overread-{self.application.name}")
 
     def worker(self, room: Room) -> Worker:
         """The loop that runs a room."""

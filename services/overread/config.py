@@ -1,5 +1,7 @@
-"""Settings: by flag, by environment (`OVERREAD_GATEWAY__PORT=104`), by file (`overread.yaml` in the data directory or
-`--config`), in this order. `overread doctor` prints what is in force.
+"""Settings: by flag, by environment, by file, in this order.
+
+`--set gateway.port=104`, `OVERREAD_GATEWAY__PORT=104`, or `gateway: {port: 104}` in `--config FILE` (default:
+`overread.yaml` in the data directory).
 """
 
 from __future__ import annotations

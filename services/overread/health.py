@@ -1,4 +1,4 @@
-"""Each room's own port: `/healthz` (alive), `/readyz` (able to work, with the reason if not), `/metrics` (Prometheus)."""
+"""Each room's own port: `/healthz` (alive), `/readyz` (able to work, or why not), `/metrics` (Prometheus)."""
 
 from __future__ import annotations
 

@@ -15,7 +15,9 @@ candidates_found = Counter("overread_candidates", "Candidates found", ["source"]
 set_aside = Counter("overread_instances_set_aside", "Instances that could not be used", ["reason"])
 
 serving = Gauge(
-    "overread_serving_model", "1 for the model that scores now", ["version", "sha256", "provider", "precision", "cleared"]
+    "overread_serving_model",
+    "1 for the model that scores now",
+    ["version", "sha256", "provider", "precision", "cleared"],
 )
 scored = Counter("overread_candidates_scored", "Candidates scored", ["why"])
 scoring_seconds = Histogram("overread_scoring_seconds", "Seconds to cut and score one candidate")

@@ -1,7 +1,7 @@
 """MLflow: versions, aliases, files. It is a shelf; which version may serve is decided in SQL by the rollout room.
 
-A version's files are `model.onnx`, and `weights.pt` where it can be trained on. Artifacts and tags are mutable in MLflow,
-so the SHA-256 travels in our own events and is checked against the bytes before every load.
+A version's files are `model.onnx`, and `weights.pt` where it can be trained on. Artifacts and tags are mutable in
+MLflow, so the SHA-256 travels in our own events and is checked against the bytes before every load.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from pathlib import Path
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # a hospital's registry calls nobody
 os.environ.setdefault("DO_NOT_TRACK", "true")
 
-from mlflow import MlflowClient  # noqa: E402 - after the switch above
-from mlflow.exceptions import MlflowException  # noqa: E402
+from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
 
-from overread.core.errors import RegistryUnavailable  # noqa: E402
+from overread.core.errors import RegistryUnavailable
 
 log = logging.getLogger(__name__)
 
@@ -148,6 +148,8 @@ def _translated(url: str) -> Iterator[None]:
     try:
         yield
     except (MlflowException, OSError) as error:
-        place = url.split("@")[-1]  # a password stays out of the message
+        place = url.rpartition("@")[2]  # a password stays out of the message
         code = getattr(error, "error_code", type(error).__name__)
-        raise RegistryUnavailable(f"MLflow at {place}: {code}; check that it runs and that registry_url is right") from error
+        raise RegistryUnavailable(
+            f"MLflow at {place}: {code}; check that it runs and that registry_url is right"
+        ) from error

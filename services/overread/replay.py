@@ -21,7 +21,14 @@ from overread.trainer import pool
 from overread.trainer import standing as taught
 from overread.worker import Handler
 
-HANDLERS: tuple[Handler, ...] = (worklist.List(), worklist.Forget(), Restore(), pool.Admit(), pool.Learn(), pool.Forget())
+HANDLERS: tuple[Handler, ...] = (
+    worklist.List(),
+    worklist.Forget(),
+    Restore(),
+    pool.Admit(),
+    pool.Learn(),
+    pool.Forget(),
+)
 """The rooms' own, so that what is rebuilt is what would have been built. `Restore` stands for review's judgement."""
 BATCH = 500
 
@@ -47,7 +54,9 @@ def replay(bus: Bus, into: Store, *, until: datetime | None, on_progress: Callab
                     event = envelope.event
                     if isinstance(event, StudyPurged):
                         purged[event.study] = envelope.time
-                    gone = isinstance(event, FindingCorrected) and envelope.time < purged.get(event.study, envelope.time)
+                    gone = isinstance(event, FindingCorrected) and envelope.time < purged.get(
+                        event.study, envelope.time
+                    )
                     if gone or (until is not None and envelope.time > until):
                         skipped += 1
                         continue

@@ -163,9 +163,7 @@ class EmbeddedConsumer:
             dealt = [partition for topic in self._topics for partition in self._bus.partitions(topic)]
             held = set(dealt[members.index(self._member) :: len(members)])
             if generation != self._generation:  # another may have read on here meanwhile
-                self._positions = {
-                    partition: deliveries.next_offset(tx, self._group, *partition) for partition in held
-                }
+                self._positions = {partition: deliveries.next_offset(tx, self._group, *partition) for partition in held}
         self._generation = generation
         self._renew_at = now + MEMBER_SECONDS / 3
 

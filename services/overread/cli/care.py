@@ -34,7 +34,9 @@ def status(*, as_json: Json = False) -> None:
             tabulate("corrections", tuple(facts["review"]["corrections"]), [facts["review"]["corrections"]]),
             tabulate("open reads", tuple(facts["review"]["remaining"]), [facts["review"]["remaining"]]),
             tabulate(
-                "rounds", ("round", "state", "reason", "labels", "auc_validation", "version"), facts["trainer"]["rounds"]
+                "rounds",
+                ("round", "state", "reason", "labels", "auc_validation", "version"),
+                facts["trainer"]["rounds"],
             ),
             tabulate("versions", ("version", "kind", "state", "reason"), facts["rollout"]["versions"]),
             tabulate("problems", ("where", "reason", "count"), facts["problems"]),
@@ -57,7 +59,9 @@ def replay(
     into: Annotated[Path, typer.Option(help="A database file that does not exist yet.")],
     until: Annotated[datetime | None, typer.Option(help="Leave out what came after (UTC).")] = None,
     *,
-    verify: Annotated[bool, typer.Option("--verify", help="Compare with the live state; exit code 1 if it differs.")] = False,
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Compare with the live state; exit code 1 if it differs.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Rebuild ledger and labels from the bus alone.

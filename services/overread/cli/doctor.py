@@ -24,7 +24,9 @@ class Check(NamedTuple):
 def examine(settings: Settings) -> list[Check]:
     """Look at Python, packages, disk, ports, and the programs that tests use; changes nothing."""
     return [
-        Check("python", "ok" if sys.version_info >= (3, 11) else "missing", sys.version.split()[0], "Python 3.11 or newer"),
+        Check(
+            "python", "ok" if sys.version_info >= (3, 11) else "missing", sys.version.split()[0], "Python 3.11 or newer"
+        ),
         _package("onnxruntime-gpu", needed=True, why="scoring"),
         _package("torch", needed=False, why="rounds of training: pip install 'overread[train]'"),
         _providers(),
@@ -65,15 +67,21 @@ def _port(room: str, host: str, port: int, setting: str) -> Check:
         try:
             probe.bind((host, port))
         except OSError as error:
-            return Check(f"port {port}", "absent", f"{error.strerror} (a running {room}?)", f"if it is not ours: {setting}")
+            return Check(
+                f"port {port}", "absent", f"{error.strerror} (a running {room}?)", f"if it is not ours: {setting}"
+            )
     return Check(f"port {port}", "ok", f"free for {room}")
 
 
 def _weights(settings: Settings) -> Check:
     path = settings.trainer.weights
     if path is None:
-        return Check("weights", "absent", "by download, else a random start", "trainer.weights=FILE where there is no internet")
-    return Check("weights", "ok" if Path(path).exists() else "missing", str(path), "" if path.exists() else "set trainer.weights")
+        return Check(
+            "weights", "absent", "by download, else a random start", "trainer.weights=FILE where there is no internet"
+        )
+    return Check(
+        "weights", "ok" if Path(path).exists() else "missing", str(path), "" if path.exists() else "set trainer.weights"
+    )
 
 
 def _program(name: str, what: str, mend: str) -> Check:

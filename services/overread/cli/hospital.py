@@ -39,6 +39,8 @@ def send(
         overread send studies/
         overread send studies/ --host pacs.hospital --port 104 --aec OVERREAD
     """
+    from pydicom import dcmread
+
     from overread.pacs import dimse
 
     if not folder.exists():
@@ -53,8 +55,9 @@ def send(
 
         def note(sent: dimse.Sent) -> None:
             progress.advance(task)
-            if ledger is not None and sent.status == 0:
-                ledger.write(json.dumps({"sop_uid": sent.sop_uid}) + "\n")
+            if ledger is not None and sent.stored:
+                header = dcmread(sent.file, stop_before_pixels=True, specific_tags=["SOPInstanceUID"])
+                ledger.write(json.dumps({"sop_uid": header.SOPInstanceUID}) + "\n")
                 ledger.flush()
                 os.fsync(ledger.fileno())
 
@@ -68,13 +71,16 @@ def send(
         )
     if ledger is not None:
         ledger.close()
-    facts = {"files": len(files), "stored": report.stored, "refused": report.refused}
+    refused = [
+        {"status": f"0x{status:04X}", "instances": number} for status, number in report.statuses.items() if status
+    ]
+    facts = {"files": len(files), "stored": report.stored, "refused": refused, "unreadable": len(report.unreadable)}
     if as_json:
         show(facts, as_json=True)
     else:
         out.print(f"{report.stored} of {len(files)} instances stored")
-        if report.refused:
-            out.print(tabulate("refused", ("status", "instances"), report.refused))
+        if refused:
+            out.print(tabulate("refused", ("status", "instances"), refused))
     if report.stored < len(files):
         raise typer.Exit(1)
 

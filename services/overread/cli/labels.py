@@ -59,7 +59,9 @@ def import_labels(
             on_sent=lambda _: progress.advance(task),
         )
         if report.stored < len(files):
-            raise PacsUnavailable(f"{len(files) - report.stored} of {len(files)} instances were refused; see the gateway's log")
+            raise PacsUnavailable(
+                f"{len(files) - report.stored} of {len(files)} instances were refused; see the gateway's log"
+            )
         task = progress.add_task("labelling", total=None)
         counts = radiologist.read(
             f"http://{settings.review.host}:{settings.review.port}",

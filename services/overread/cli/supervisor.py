@@ -16,7 +16,7 @@ from datetime import UTC, datetime, timedelta
 from importlib.util import find_spec
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any
+from typing import IO, Any, Self
 
 import yaml
 
@@ -30,6 +30,8 @@ GRACE_SECONDS = 20.0
 """After SIGTERM a room may finish what is in hand for this long."""
 PRUNE_SECONDS = 3600.0
 LISTENERS = ("gateway", "review")
+REFUSED = 2
+"""Exit code of a room that can't start under its settings."""
 
 
 @dataclass
@@ -53,7 +55,7 @@ class Supervisor:
         self._processes = [_Process(room) for room in ROOMS if room != "trainer.round" or _can_train()]
         self._lock: IO[str] | None = None
 
-    def __enter__(self) -> Supervisor:
+    def __enter__(self) -> Self:
         data = self._settings.data
         try:
             data.mkdir(parents=True, exist_ok=True)
@@ -114,7 +116,7 @@ class Supervisor:
         found: dict[str, dict[str, Any]] = {}
         while len(found) < len(LISTENERS) and not stop.wait(0.1):
             for process in self._processes:
-                if process.room in LISTENERS and process.child is not None and process.child.poll() == 2:
+                if process.room in LISTENERS and process.child is not None and process.child.poll() == REFUSED:
                     raise Misconfigured(f"{process.room} can't start; the error stands above")
             self._revive()
             for room in LISTENERS:

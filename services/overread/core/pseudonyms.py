@@ -11,6 +11,7 @@ import hashlib
 import hmac
 import os
 from pathlib import Path
+from uuid import uuid4
 
 from overread.core.errors import Misconfigured
 
@@ -30,8 +31,8 @@ class Pseudonyms:
         """Read the key, or mint one (mode 0600) where the file does not exist yet."""
         if not path.exists():
             path.parent.mkdir(parents=True, exist_ok=True)
-            draft = path.with_suffix(f".{os.getpid()}")
-            with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+            draft = path.with_suffix(f".{uuid4().hex}")  # a process number will not do: in containers all are 1
+            with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
                 file.write(os.urandom(KEY_BYTES))
                 file.flush()
                 os.fsync(file.fileno())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from sqlalchemy import delete, or_, select
 
@@ -14,8 +14,7 @@ from overread.store.engine import Store
 from overread.worker import Outbox
 
 
-@dataclass(frozen=True)
-class Purged:
+class Purged(NamedTuple):
     """What was forgotten."""
 
     study: str

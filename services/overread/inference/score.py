@@ -148,9 +148,7 @@ class Rescore:
             chunk.append((_event(row.candidate, row.study, Split(row.split), scored), row.candidate, scored.problem))
         return chunk
 
-    def apply(
-        self, tx: Connection, prepared: list[tuple[CandidateScored | None, str, str | None]]
-    ) -> Sequence[Event]:
+    def apply(self, tx: Connection, prepared: list[tuple[CandidateScored | None, str, str | None]]) -> Sequence[Event]:
         """Note who scored, and publish."""
         for event, candidate, problem in prepared:
             values = {"problem": problem} if event is None else {"model": event.model}

@@ -83,6 +83,7 @@ class Sent(NamedTuple):
     """The answer to one C-STORE."""
 
     file: Path
+    sop_uid: str
     status: int
     """DIMSE status (PS3.4 table B.2-1); 0x0000 success, 0xBxxx stored with a warning."""
 
@@ -105,9 +106,12 @@ class SendReport(NamedTuple):
         return sum(one.stored for one in self.sent)
 
     @property
-    def statuses(self) -> dict[int, int]:
-        """Status → number of instances."""
-        return dict(Counter(one.status for one in self.sent))
+    def refused(self) -> list[dict[str, str | int]]:
+        """`status` and number of `instances` for each way in which files were not stored."""
+        counts = Counter(f"0x{one.status:04X}" for one in self.sent if not one.stored)
+        if self.unreadable:
+            counts["no DICOM file"] = len(self.unreadable)
+        return [{"status": status, "instances": number} for status, number in sorted(counts.items())]
 
 
 NO_CONTEXT = 0x0122
@@ -188,8 +192,14 @@ def send(
 
 class _File(NamedTuple):
     path: Path
+    sop_uid: str
     sop_class: str
     syntax: str
+
+    @property
+    def pair(self) -> tuple[str, str]:
+        """What has to be negotiated for it."""
+        return self.sop_class, self.syntax
 
 
 def _batches(files: Iterable[Path], unreadable: list[Path]) -> Iterable[list[_File]]:
@@ -199,17 +209,16 @@ def _batches(files: Iterable[Path], unreadable: list[Path]) -> Iterable[list[_Fi
     for path in files:
         try:
             meta, _ = split_dataset(path)
-            # All three are what the request is made of.
-            _ = meta.MediaStorageSOPInstanceUID
-            file = _File(path, str(meta.MediaStorageSOPClassUID), str(meta.TransferSyntaxUID))
+            uids = (meta.MediaStorageSOPInstanceUID, meta.MediaStorageSOPClassUID, meta.TransferSyntaxUID)
+            file = _File(path, *map(str, uids))
         except (InvalidDicomError, AttributeError, EOFError, ValueError, NotImplementedError, OSError):
             unreadable.append(path)
             continue
-        if len(pairs | {file[1:]}) > MAXIMUM_CONTEXTS:
+        if len(pairs | {file.pair}) > MAXIMUM_CONTEXTS:
             yield batch
             batch, pairs = [], set()
         batch.append(file)
-        pairs.add(file[1:])
+        pairs.add(file.pair)
     if batch:
         yield batch
 
@@ -232,13 +241,13 @@ def _store(
     files: list[_File], host: str, port: int, called: str, calling: str, on_sent: Callable[[Sent], None]
 ) -> list[_File]:
     """Send over one association; return the files that got no answer."""
-    pairs = dict.fromkeys(file[1:] for file in files)
+    pairs = dict.fromkeys(file.pair for file in files)
     association = _associate(host, port, called, calling, [build_context(*pair) for pair in pairs])
     accepted = {(str(c.abstract_syntax), str(c.transfer_syntax[0])) for c in association.accepted_contexts}
     try:
         for place, file in enumerate(files):
-            if file[1:] not in accepted:
-                on_sent(Sent(file.path, NO_CONTEXT))
+            if file.pair not in accepted:
+                on_sent(Sent(file.path, file.sop_uid, NO_CONTEXT))
                 continue
             if not association.is_established:
                 return files[place:]
@@ -248,7 +257,7 @@ def _store(
                 return files[place:]
             if "Status" not in answer:
                 return files[place:]
-            on_sent(Sent(file.path, int(answer.Status)))
+            on_sent(Sent(file.path, file.sop_uid, int(answer.Status)))
     finally:
         if association.is_established:
             association.release()

@@ -13,9 +13,7 @@ from overread.review.worklist import remaining
 
 def standing(tx: Connection) -> dict[str, Any]:
     """Return accepted corrections by verdict, and open reads by purpose."""
-    counted = dict(
-        tx.execute(select(verdicts.c.verdict, func.count()).group_by(verdicts.c.verdict)).tuples().all()
-    )
+    counted = dict(tx.execute(select(verdicts.c.verdict, func.count()).group_by(verdicts.c.verdict)).tuples().all())
     return {
         "corrections": {verdict.value: counted.get(verdict.value, 0) for verdict in Verdict},
         "remaining": remaining(tx),

@@ -6,6 +6,7 @@ ledger and the candidates can be rebuilt from the facts alone (`Restore`).
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any, Protocol
@@ -15,6 +16,7 @@ from sqlalchemy import Connection, Row, select, update
 from overread import metrics
 from overread.core.codec import Envelope
 from overread.core.corrections import LABEL, MOVES, Verdict, adjudicate
+from overread.core.errors import Undecodable
 from overread.core.events import (
     CorrectionRefused,
     CorrectionSubmitted,
@@ -31,6 +33,9 @@ from overread.review.tables import candidates, reads, verdicts
 from overread.review.worklist import in_turn
 from overread.store.engine import upsert
 from overread.worker import Effect
+
+
+BLOB_KEY = re.compile("[0-9a-f]{64}")
 
 
 class Manifests(Protocol):
@@ -75,11 +80,12 @@ class Restore(Effect):
 
 def find_image(slices: Manifests, command: CorrectionSubmitted) -> SeriesManifest | None:
     """Return the manifest of the command's place; None where it has no place or the series is gone."""
-    if command.place is None:
+    # A command from the bus may hold anything: what is no blob key is not looked up.
+    if command.place is None or not BLOB_KEY.fullmatch(command.place.series):
         return None
     try:
         return slices.manifest(command.place.series)
-    except FileNotFoundError:
+    except (FileNotFoundError, Undecodable):
         return None
 
 

@@ -74,8 +74,8 @@ def stop(tx: Connection, version: int, name: str, *, reason: str, time: datetime
 
 
 def _roll_back(tx: Connection, version: int, name: str, *, reason: str, time: datetime) -> Sequence[Event]:
-    before = [row for row in map(lambda old: states.version_row(tx, old), reversed(states.champions(tx))) if row]
-    target = next((row for row in before if row.state == State.RETIRED), None)
+    before = [states.version_row(tx, old) for old in reversed(states.champions(tx))]
+    target = next((row for row in before if row is not None and row.state == State.RETIRED), None)
     row = states.version_row(tx, version)
     if target is None or row is None:
         raise Conflict(f"version {version} is the first champion; there is nothing to go back to")

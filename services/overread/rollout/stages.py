@@ -67,7 +67,7 @@ class Step:
 
 
 class Advance:
-    """The rollout's own duty. Compare-and-set makes a second process harmless: its step is a conflict and falls away."""
+    """The rollout's own duty. Compare-and-set makes a second process harmless: its step falls away."""
 
     every = 0.5
 
@@ -211,9 +211,7 @@ class Advance:
         current = states.in_state(tx, State.CHAMPION)
         if current is not None:
             reason = f"version {version.version} serves"
-            states.move(
-                tx, current.version, State.CHAMPION, State.RETIRED, by=POLICY, reason=reason, time=now
-            )
+            states.move(tx, current.version, State.CHAMPION, State.RETIRED, by=POLICY, reason=reason, time=now)
         states.move(tx, version.version, State.PROMOTING, State.CHAMPION, by=POLICY, reason=None, time=now)
         first = step.cleared and states.cleared_baseline(tx) is None
         previous = current.version if current is not None else None

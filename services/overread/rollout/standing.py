@@ -25,9 +25,7 @@ def standing(tx: Connection) -> dict[str, Any]:
         "transitions": [
             row._asdict() for row in tx.execute(select(rollout_transitions).order_by(rollout_transitions.c.order))
         ],
-        "evidence": [
-            row.content for row in tx.execute(select(rollout_evidence).order_by(rollout_evidence.c.time))
-        ],
+        "evidence": [row.content for row in tx.execute(select(rollout_evidence).order_by(rollout_evidence.c.time))],
         "locked": {"candidates": locked.candidates, "answered": locked.answered, "cases": len(locked.cases)},
     }
 

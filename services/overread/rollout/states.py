@@ -97,9 +97,7 @@ def cleared_baseline(tx: Connection) -> Version | None:
 
 def crown(tx: Connection, version: int, *, first_clearance: bool, time: datetime) -> None:
     """Append to the line of champions."""
-    tx.execute(
-        rollout_champions.insert().values(version=version, first_clearance=first_clearance, time=time)
-    )
+    tx.execute(rollout_champions.insert().values(version=version, first_clearance=first_clearance, time=time))
 
 
 def champions(tx: Connection) -> list[int]:

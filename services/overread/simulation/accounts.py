@@ -44,7 +44,9 @@ def reconcile(house: House, sent: Path, answered: Path) -> Accounts:
     announced = Counter(event.instance for event in log(house, INSTANCES) if isinstance(event, InstanceReceived))
     facts = Counter(event.correction for event in log(house, FACTS) if isinstance(event, FindingCorrected))
     known = {house.pseudonyms.instance(uid) for uid in promised}
-    lost = len(promised - stored) + len(known - announced.keys()) + len(keys - entered.keys()) + len(keys - facts.keys())
+    lost = (
+        len(promised - stored) + len(known - announced.keys()) + len(keys - entered.keys()) + len(keys - facts.keys())
+    )
     doubled = sum(number - 1 for counter in (announced, entered, facts) for number in counter.values())
     return Accounts(len(promised), len(keys), lost, doubled)
 

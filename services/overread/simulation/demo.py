@@ -166,7 +166,8 @@ def _line(facts: dict[str, Any]) -> str:
     rounds = facts["trainer"]["rounds"]
     last = rounds[-1] if rounds else {"round": "-", "state": "starting", "reason": None}
     return (
-        f"{facts['gateway']['instances']} instances · {facts['inference']['scored']} scored · {corrections} corrections · "
+        f"{facts['gateway']['instances']} instances · {facts['inference']['scored']} scored · "
+        f"{corrections} corrections · "
         f"round {last['round']} {last['state']} {last['reason'] or ''} · champions {facts['rollout']['champions']}"
     )
 

@@ -38,9 +38,7 @@ def labelled(tx: Connection, split: Split) -> list[Labelled]:
         select(table).where(table.c.split == split, table.c.label.is_not(None)).order_by(table.c.candidate)
     ).all()
     return [
-        Labelled(
-            row.candidate, row.label, row.version, Place(series=row.series, slice=row.slice, x=row.x, y=row.y)
-        )
+        Labelled(row.candidate, row.label, row.version, Place(series=row.series, slice=row.slice, x=row.x, y=row.y))
         for row in rows
     ]
 
@@ -73,9 +71,7 @@ class Neighbourhoods:
         return augment(view.prepared, view.x, view.y, self._application, rng, view.spacing_mm)
 
 
-def fixed_patches(
-    views: Views, labels: Sequence[Labelled]
-) -> tuple[list[NDArray[np.float32]], NDArray[np.int64]]:
+def fixed_patches(views: Views, labels: Sequence[Labelled]) -> tuple[list[NDArray[np.float32]], NDArray[np.int64]]:
     """Return each candidate's fixed patches (m', 3, s, s) and the labels (n,), for validation."""
     application = views.application
     most = max(1, min(application.patches, VALIDATION_PATCHES // max(len(labels), 1)))

@@ -64,7 +64,7 @@ class Learn(Effect):
     consumes = FindingCorrected
 
     def apply(self, tx: Connection, envelope: Envelope[FindingCorrected], _prepared: None) -> Sequence[Event]:
-        """Replace the candidate's label, never by an older version; of locked patients note only that they were read."""
+        """Replace the label, never by an older version; of locked patients note only that they were read."""
         event = envelope.event
         tx.execute(
             update(trainer_pool).where(trainer_pool.c.candidate == event.candidate).values(read=event.readers > 0)

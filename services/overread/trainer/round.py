@@ -1,8 +1,8 @@
 """The round: fine-tune the champion on all labels so far, export, register.
 
-It runs in a process of its own, under a lease, and outside any consumer: a round takes minutes and nobody waits for it. A
-round that is killed is run again from the same labels with the same seed; a registration that was already made is found by
-its identity, so no version is registered twice.
+It runs in a process of its own, under a lease, and outside any consumer: a round takes minutes and nobody waits for it.
+A round that is killed is run again from the same labels with the same seed; a registration that was already made is found
+by its identity, so no version is registered twice.
 """
 
 from __future__ import annotations
@@ -119,26 +119,30 @@ class Round:
         `reading` waits for answers that were asked for; `waiting` makes selection ask for more.
         """
         settings = self._settings
-        if settings.most_rounds is not None and number > settings.most_rounds:
-            return f"all {settings.most_rounds} rounds are done"
-        if reads:
-            return f"reading: {reads} requested reads are open"
-        if 2 * steering[0] > steering[1]:
-            return f"reading: {steering[0]} of {steering[1]} reads of validation patients are open"
-        if len(train) < settings.least_labels:
-            return f"waiting: {len(train)} labels of train patients, {settings.least_labels} are needed"
-        for split, part in (("train", train), ("validation", validation)):
-            if len({one.label for one in part}) < 2:
-                return f"waiting: one class among the {len(part)} labels of {split} patients"
-        learnt = self._learnt()
-        if learnt >= len(train):
-            return f"waiting: no label since the last round ({learnt})"
-        return None
+        most = settings.most_rounds
+        reason = None
+        if most is not None and number > most:
+            reason = f"all {most} rounds are done"
+        elif reads:
+            reason = f"reading: {reads} requested reads are open"
+        elif 2 * steering[0] > steering[1]:
+            reason = f"reading: {steering[0]} of {steering[1]} reads of validation patients are open"
+        elif len(train) < settings.least_labels:
+            reason = f"waiting: {len(train)} labels of train patients, {settings.least_labels} are needed"
+        elif teaching.digest(train) == self._last_learnt():
+            reason = "waiting: no label since the last round"
+        else:
+            for split, part in (("train", train), ("validation", validation)):
+                if len({one.label for one in part}) < 2:
+                    reason = f"waiting: one class among the {len(part)} labels of {split} patients"
+        return reason
 
-    def _learnt(self) -> int:
+    def _last_learnt(self) -> str | None:
+        """Return the digest of the labels that the last round learnt."""
+        table = trainer_rounds
+        last = select(table.c.labels_sha256).where(table.c.state == "registered").order_by(table.c.round.desc())
         with self._store.reading() as tx:
-            counts = select(trainer_rounds.c.labels).where(trainer_rounds.c.state == "registered")
-            return max(tx.execute(counts).scalars(), default=0)
+            return tx.execute(last.limit(1)).scalar()
 
     @staticmethod
     def _waiting(number: int, reason: str, labels: int) -> Outcome:
@@ -196,6 +200,7 @@ class Round:
             "reason": None,
             "strategy": self._settings.strategy,
             "labels": len(task.train),
+            "labels_sha256": lineage["labels_sha256"],
             "parent": task.parent.version,
             "version": version,
             "sha256": sha256,

@@ -1,8 +1,8 @@
 """Whose answer teaches most: `ReadRequested`, with its reasons.
 
-Train patients' unread candidates are ranked by the strategy under the champion's logits; a small random sample goes beside
-them (`audit`). Validation and locked patients are read completely and in random order (`reference`): a worklist of picks
-alone would bias every AUC.
+Train patients' unread candidates are ranked by the strategy under the champion's logits; a small random sample goes
+beside them (`audit`). Validation and locked patients are read completely and in random order (`reference`): a worklist
+of picks alone would bias every AUC.
 """
 
 from __future__ import annotations

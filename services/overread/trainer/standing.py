@@ -40,8 +40,12 @@ class Learnt(NamedTuple):
 def learnt_from(tx: Connection, study: str) -> Learnt:
     """Return a study's labels and the versions that may have learnt from them."""
     mine = trainer_labels.c.study == study
-    first = tx.execute(select(func.min(trainer_labels.c.since)).where(mine, trainer_labels.c.split == Split.TRAIN)).scalar()
+    first = tx.execute(
+        select(func.min(trainer_labels.c.since)).where(mine, trainer_labels.c.split == Split.TRAIN)
+    ).scalar()
     number = tx.execute(select(func.count()).where(mine)).scalar_one()
     since = select(trainer_rounds.c.version).where(trainer_rounds.c.changed > first, trainer_rounds.c.round > 0)
-    found = [] if first is None else tx.execute(since.order_by(trainer_rounds.c.version)).scalars()
+    if first is None:
+        return Learnt(number, [])
+    found = tx.execute(since.order_by(trainer_rounds.c.version)).scalars()
     return Learnt(number, [version for version in found if version is not None])

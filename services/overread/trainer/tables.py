@@ -40,7 +40,7 @@ trainer_scores = Table(
     Column("logits", LargeBinary, nullable=False),
     Index("trainer_scores_study", "study"),
 )
-"""The last model's logits: float32, little-endian, (m, classes) row by row. Apart, since a score may overtake its candidate."""
+"""The last model's logits: float32, little-endian, (m, classes). Apart, since a score may overtake its candidate."""
 
 trainer_labels = Table(
     "trainer_labels",
@@ -105,6 +105,7 @@ trainer_rounds = Table(
     Column("reason", String),
     Column("strategy", String),
     Column("labels", Integer, nullable=False, default=0),
+    Column("labels_sha256", String),
     Column("parent", Integer),
     Column("version", Integer),
     Column("sha256", String),
