@@ -19,11 +19,11 @@ ARCH_KEY = "overread.arch"
 CUDA = "CUDAExecutionProvider"
 
 
-class DigestMismatch(ValueError):  # noqa: N818 - a condition, named as such
+class DigestMismatch(ValueError):
     """The file is not the one that was asked for; the message names both digests."""
 
 
-class NotAModel(ValueError):  # noqa: N818 - a condition, named as such
+class NotAModel(ValueError):
     """The file is no ONNX, or not one that ``overread_learn.export`` wrote."""
 
 

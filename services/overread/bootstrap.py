@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from overread.bus.embedded import EmbeddedBus
 from overread.config import Settings
@@ -24,7 +24,6 @@ from overread.core.pseudonyms import Pseudonyms
 from overread.core.splits import SplitPolicy
 from overread.pacs.slices import Slices
 from overread.pacs.views import Views
-from overread.registry import Registry
 from overread.store.blobs import Blobs
 from overread.store.engine import Store
 from overread.store.leases import Lease
@@ -33,6 +32,9 @@ from overread.topology import ROOMS, TOPICS
 from overread.worker import Duty, Handler, Worker
 from overread_learn import applications
 from overread_learn.applications import Application
+
+if TYPE_CHECKING:
+    from overread.registry import Registry
 
 log = logging.getLogger(__name__)
 
@@ -105,7 +107,9 @@ class House:
 
     @cached_property
     def registry(self) -> Registry:
-        """MLflow, with the model of this application."""
+        """MLflow, with the model of this application. Imported when it is asked for: four rooms never do."""
+        from overread.registry import Registry
+
         return Registry(self.settings.registry_url, self.settings.data / "models", f"overread-{self.application.name}")
 
     def worker(self, room: Room) -> Worker:

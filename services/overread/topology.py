@@ -1,7 +1,7 @@
 """THE MAP. One row says: this room hears this, does that, and says so.
 
-Follow a candidate from C-STORE to a promoted model by reading the rows downwards. `DUTY`: the room looks by itself, every
-so often. `bootstrap.py` builds exactly this (a test compares the two).
+Follow a candidate from C-STORE to a promoted model by reading the rows downwards. `DUTY`: the room looks by itself,
+every so often. `bootstrap.py` builds exactly this (a test compares the two).
 """
 
 from __future__ import annotations

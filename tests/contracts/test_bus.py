@@ -1,3 +1,4 @@
+# long because: the contract of a bus is read as one
 """The contract of the bus as tests. Every adapter runs this same file."""
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ def test_the_tree_in_the_docstring_is_the_tree_in_the_code() -> None:
     parents: dict[str, str] = {}
     path: list[str] = []
     for indent, name in drawn:
-        depth = len(indent) // 4
+        depth = len(indent) // 4 - 1
         path[depth:] = [name]
         parents[name] = path[depth - 1] if depth else "OverreadError"
     code = {

@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike, NDArray
 __all__ = ["Curve", "OneClass", "auc", "midranks", "roc_curve", "split"]
 
 
-class OneClass(ValueError):  # noqa: N818 - a condition, named as such
+class OneClass(ValueError):
     """There are only positives, or only negatives, where both are needed."""
 
 

@@ -25,7 +25,7 @@ BIAS_FACTOR = 2
 """A bias learns at twice the rate of its weights (AIFT, Table 3)."""
 
 
-class Diverged(ArithmeticError):  # noqa: N818 - a condition, named as such
+class Diverged(ArithmeticError):
     """The loss is no longer finite: the learning rate is too high for these samples."""
 
 

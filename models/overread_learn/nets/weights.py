@@ -18,7 +18,7 @@ TIMEOUT_S = 10
 """A download that is silent for this long counts as no network."""
 
 
-class WeightsUnavailable(OSError):  # noqa: N818 - a condition, named as such
+class WeightsUnavailable(OSError):
     """The weights could not be had: no network, no such file upstream, or a download whose digest is wrong."""
 
 

@@ -1,8 +1,8 @@
 """What a browser on this machine may do here.
 
-The server listens on the loopback interface, but so does every web page that the reader visits: the guard refuses names
-that were rebound to 127.0.0.1 (Host) and requests that another page's script sends (Origin), and tells the browser to run
-and load nothing that does not come from here (Content-Security-Policy).
+The server listens on the loopback interface only, but every web page that the reader visits can reach that too. So the
+guard refuses names that were rebound to 127.0.0.1 (Host) and requests that another page's script sends (Origin), and
+tells the browser to run and load nothing that does not come from here (Content-Security-Policy).
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Guard:
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: D102 - ASGI's
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return

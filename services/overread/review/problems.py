@@ -30,7 +30,7 @@ STATUS = {
 """How a refusal is answered."""
 
 
-class Problem(Exception):  # noqa: N818 - the RFC's word
+class Problem(Exception):
     """Ends a request. `kind` is the last part of the problem's type; `more` becomes members beside the detail."""
 
     def __init__(

@@ -13,7 +13,8 @@ from overread.review.worklist import remaining
 
 def standing(tx: Connection) -> dict[str, Any]:
     """Return accepted corrections by verdict, and open reads by purpose."""
-    counted = dict(tx.execute(select(verdicts.c.verdict, func.count()).group_by(verdicts.c.verdict)).tuples().all())
+    rows = tx.execute(select(verdicts.c.verdict, func.count().label("said")).group_by(verdicts.c.verdict)).all()
+    counted = {row.verdict: int(row.said) for row in rows}
     return {
         "corrections": {verdict.value: counted.get(verdict.value, 0) for verdict in Verdict},
         "remaining": remaining(tx),
@@ -21,6 +22,10 @@ def standing(tx: Connection) -> dict[str, Any]:
 
 
 def ledger(tx: Connection) -> list[dict[str, Any]]:
-    """Return every accepted correction, in the order of candidate and version."""
-    rows = tx.execute(select(verdicts).order_by(verdicts.c.candidate, verdicts.c.version)).all()
+    """Return every accepted correction, in the order of candidate and version.
+
+    Without its time: live it is the click's, rebuilt it is the fact's, a moment later where the command came by the bus.
+    """
+    said = [column for column in verdicts.c if column.name != "time"]
+    rows = tx.execute(select(*said).order_by(verdicts.c.candidate, verdicts.c.version)).all()
     return [row._asdict() for row in rows]

@@ -34,7 +34,6 @@ from overread.review.worklist import in_turn
 from overread.store.engine import upsert
 from overread.worker import Effect
 
-
 BLOB_KEY = re.compile("[0-9a-f]{64}")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC
 from typing import Any
 
-from sqlalchemy import Connection, Row, func, or_, select
+from sqlalchemy import Connection, Row, or_, select
 
 from overread.core.corrections import Verdict
 from overread.core.events import Purpose
@@ -21,6 +21,7 @@ from overread.review.schemas import (
     Worklist,
     WorklistItem,
 )
+from overread.review.standing import standing
 from overread.review.tables import candidates, models, verdicts
 from overread.review.worklist import remaining, waiting
 
@@ -82,12 +83,9 @@ def see_study(tx: Connection, study: str) -> Study | None:
 def see_status(tx: Connection) -> Status:
     """Return which model serves, how many corrections stand in the ledger, and what waits."""
     model = tx.execute(select(models).order_by(models.c.seen.desc(), models.c.version.desc()).limit(1)).first()
-    counted = tx.execute(select(verdicts.c.verdict, func.count().label("said")).group_by(verdicts.c.verdict)).all()
-    said = {row.verdict: int(row.said) for row in counted}
     return Status(
         model=Model(version=model.version, sha256=model.sha256, cleared=model.cleared) if model else None,
-        corrections={verdict: said.get(verdict.value, 0) for verdict in Verdict},
-        remaining=Remaining(**remaining(tx)),
+        **standing(tx),
     )
 
 

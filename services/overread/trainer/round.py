@@ -1,8 +1,8 @@
 """The round: fine-tune the champion on all labels so far, export, register.
 
 It runs in a process of its own, under a lease, and outside any consumer: a round takes minutes and nobody waits for it.
-A round that is killed is run again from the same labels with the same seed; a registration that was already made is found
-by its identity, so no version is registered twice.
+A round that is killed is run again from the same labels with the same seed; a registration that was already made is
+found by its identity, so no version is registered twice.
 """
 
 from __future__ import annotations
