@@ -32,7 +32,7 @@ test: install ## Run all tests; ARGS="-k bus" passes on to pytest.
 
 lint: install ## Style, and who may import whom.
 	$(BIN)/ruff check .
-	PYTHONPATH=services:models $(BIN)/lint-imports
+	$(BIN)/lint-imports
 
 types: install ## mypy, strict, over both packages.
 	$(BIN)/mypy

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
 
-import parts
 import pytest
 
+import parts
 from overread.store.engine import Store, metadata
 
 REPO = Path(__file__).resolve().parent.parent

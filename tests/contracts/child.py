@@ -7,7 +7,6 @@ import sys
 import time
 
 from contracts.adapters import connect_from
-
 from overread.bus.port import Bus, Record
 
 PARTITIONS = 4

@@ -5,9 +5,9 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
+
 from contracts.adapters import ADAPTERS, Adapter
 from contracts.child import PARTITIONS
-
 from overread.bus.port import Bus
 
 

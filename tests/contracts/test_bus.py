@@ -15,9 +15,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+
 from contracts.adapters import Adapter
 from contracts.child import PARTITIONS
-
 from overread.bus.port import Bus, Consumer, Message, Partition, Record, partition_of
 from overread.core.codec import Envelope
 from overread.core.errors import BusUnavailable, Fenced, InvalidEvent, Retryable

@@ -4,6 +4,7 @@ import json
 import time
 import types
 import typing
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta, timezone
 from enum import Enum
 from uuid import UUID
@@ -109,10 +110,8 @@ def test_anything_at_all_is_decoded_or_refused(headers: dict[str, bytes], value:
     good = Envelope(StudyPurged(study="s-1"), "gateway").record().headers
     with pytest.raises(InvalidEvent):
         decode(headers, value)
-    try:
+    with suppress(InvalidEvent):
         decode({**good, **headers}, value)
-    except InvalidEvent:
-        pass
 
 
 def test_uuid7_sorts_by_time_of_birth_and_says_when() -> None:

@@ -10,7 +10,7 @@ verdicts = st.lists(st.sampled_from(Verdict), max_size=12)
 
 def test_every_verdict_has_a_label_or_says_that_it_has_none() -> None:
     assert set(LABEL) == set(Verdict)
-    assert MOVES == {verdict for verdict in Verdict if verdict in {Verdict.AMENDED, Verdict.ADDED}}
+    assert {verdict for verdict in Verdict if verdict in {Verdict.AMENDED, Verdict.ADDED}} == MOVES
 
 
 def test_examples() -> None:

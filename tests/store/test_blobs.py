@@ -62,9 +62,10 @@ def test_a_crash_before_the_rename_leaves_no_blob(tmp_path: Path, monkeypatch: p
         raise Killed
 
     blobs = Blobs(str(tmp_path))
-    with monkeypatch.context() as patch, pytest.raises(Killed):
+    with monkeypatch.context() as patch:
         patch.setattr(os, "fsync", killed)
-        blobs.put(CONTENT)
+        with pytest.raises(Killed):
+            blobs.put(CONTENT)
     with pytest.raises(FileNotFoundError):
         blobs.get(KEY)
     assert blobs.put(CONTENT) == KEY

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from worker.room import Note, Room, purged
 
 from overread.core.errors import BusUnavailable, StoreUnavailable
 from overread.core.events import CorrectionSubmitted
 from overread.store.engine import Store
 from overread.worker import Worker
+from worker.room import Note, Room, purged
 
 
 class Killed(BaseException):

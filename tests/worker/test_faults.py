@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 from sqlalchemy import Connection, insert
-from worker.room import Note, Room, effects, follows, purged
 
 from overread.core.codec import Envelope
 from overread.core.errors import InvalidEvent, StoreUnavailable
 from overread.core.events import Event, StudyPurged
 from overread.store.engine import Store
 from overread.worker import BrakeError, Worker
+from worker.room import Note, Room, effects, follows, purged
 
 
 @pytest.fixture(autouse=True)

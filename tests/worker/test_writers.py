@@ -5,9 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from worker.room import Room, purged
-
 from overread.store.engine import Store
+from worker.room import Room, purged
 
 EVENTS = 20
 

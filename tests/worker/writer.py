@@ -9,13 +9,13 @@ from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import Connection, insert
-from worker.room import effects, embedded
 
 from overread import metrics
 from overread.core.codec import Envelope
 from overread.core.events import Event, StudyPurged
 from overread.store.engine import Store
 from overread.worker import Worker
+from worker.room import effects, embedded
 
 _, room, url, events = sys.argv
 

@@ -215,7 +215,8 @@ class EmbeddedConsumer:
                     outbox.c.topic == partition.topic, outbox.c.partition == partition.number
                 )
             ).scalar()
-        return int(last) + 1 if last is not None else 0
+            read = deliveries.next_offset(tx, self._group, *partition)  # what was pruned has all been read
+        return read if last is None else max(read, int(last) + 1)
 
     def close(self) -> None:
         """See `Consumer.close`."""

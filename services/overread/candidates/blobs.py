@@ -19,6 +19,9 @@ STEP = 1.5
 """Ratio of neighbouring scales."""
 EDGE = 4.0
 """Largest ratio of the two principal curvatures: above it the spot is an edge or a tube that lies in the plane."""
+ENDS = 0.3
+"""Part of the response above and below that is taken off the score."""
+THROUGH = 4.0
 
 
 @dataclass(frozen=True)
@@ -36,8 +39,8 @@ class LaplacianOfGaussian:
     """The same where it is not."""
     dark_in_colour: bool = True
     """In colour look for dark spots of the green channel (microaneurysms); in grey always for bright ones."""
-    least: float = 12.0
-    most: int = 40
+    least: float = 18.0
+    most: int = 30
 
     name: str = "overread-log"
     version: str = "1"
@@ -56,14 +59,17 @@ class LaplacianOfGaussian:
         low, high = np.percentile(volume[:, ::4, ::4], (0.5, 99.5))
         responses = np.stack([_respond(np.clip(plane, low, high), sigmas) for plane in volume])
         noise = _noise(responses)
+        reach = spacing_mm / gap_mm if gap_mm and spacing_mm else 0.5
         spots = []
         for z, scale, y, x in _peaks(responses, self.least * noise):
             if _round(responses[z, scale], y, x):
                 right, down = _refine(responses[z, scale], y, x)
                 radius = float(sigmas[scale] * np.sqrt(2))
-                spots.append(Spot(int(z), right, down, radius, float(responses[z, scale, y, x] / noise)))
+                deep = max(round(1.3 * radius * reach), 1)
+                score = _ends(responses[:, scale, y, x], z, deep) / noise
+                if score >= self.least:
+                    spots.append(Spot(int(z), right, down, radius, score))
         spots.sort(key=lambda spot: (-spot.score, spot.slice, spot.y, spot.x))
-        reach = gap_mm / spacing_mm if gap_mm and spacing_mm else None
         return _apart(spots, reach, self.most)
 
 
@@ -111,6 +117,12 @@ def _round(response: NDArray[np.float32], y: int, x: int) -> bool:
     return bool(determinant > 0 and (across + down) ** 2 * EDGE < determinant * (EDGE + 1) ** 2)
 
 
+def _ends(column: NDArray[np.float32], z: int, deep: int) -> float:
+    """Return the response at slice z less a part of what is left of it above and below: a sphere ends, a tube goes on."""
+    beside = [max(float(column[at]), 0.0) for at in (z - deep, z + deep) if 0 <= at < len(column)]
+    return float(column[z]) - (ENDS * sum(beside) / len(beside) if beside else 0.0)
+
+
 def _refine(response: NDArray[np.float32], y: int, x: int) -> tuple[float, float]:
     """Return x and y of the parabola's top, within half a pixel."""
 
@@ -122,15 +134,18 @@ def _refine(response: NDArray[np.float32], y: int, x: int) -> tuple[float, float
     return round(x + top(*row), 2), round(y + top(*column), 2)
 
 
-def _apart(spots: list[Spot], reach: float | None, most: int) -> list[Spot]:
-    """Keep the strongest of spots that lie in each other; `reach` is the gap between slices in pixels."""
+def _apart(spots: list[Spot], reach: float, most: int) -> list[Spot]:
+    """Keep the strongest of spots that lie in each other; `reach` is a pixel's size in slices.
+
+    Along the stack they have to lie farther apart: a tube that runs through it is one spot, not one every few slices.
+    """
     kept: list[Spot] = []
     for spot in spots:
         if len(kept) == most:
             break
         for other in kept:
             radius = max(spot.radius_px, other.radius_px)
-            deep = abs(spot.slice - other.slice) * (reach if reach is not None else radius)
+            deep = abs(spot.slice - other.slice) / reach / THROUGH
             if (spot.x - other.x) ** 2 + (spot.y - other.y) ** 2 + deep**2 < (1.25 * radius) ** 2:
                 break
         else:

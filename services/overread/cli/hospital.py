@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections import Counter
 from pathlib import Path
 from typing import Annotated
 
@@ -39,8 +40,6 @@ def send(
         overread send studies/
         overread send studies/ --host pacs.hospital --port 104 --aec OVERREAD
     """
-    from pydicom import dcmread
-
     from overread.pacs import dimse
 
     if not folder.exists():
@@ -56,8 +55,7 @@ def send(
         def note(sent: dimse.Sent) -> None:
             progress.advance(task)
             if ledger is not None and sent.stored:
-                header = dcmread(sent.file, stop_before_pixels=True, specific_tags=["SOPInstanceUID"])
-                ledger.write(json.dumps({"sop_uid": header.SOPInstanceUID}) + "\n")
+                ledger.write(json.dumps({"sop_uid": sent.sop_uid}) + "\n")
                 ledger.flush()
                 os.fsync(ledger.fileno())
 
@@ -71,9 +69,8 @@ def send(
         )
     if ledger is not None:
         ledger.close()
-    refused = [
-        {"status": f"0x{status:04X}", "instances": number} for status, number in report.statuses.items() if status
-    ]
+    statuses = Counter(f"0x{sent.status:04X}" for sent in report.sent if not sent.stored)
+    refused = [{"status": status, "instances": number} for status, number in statuses.items()]
     facts = {"files": len(files), "stored": report.stored, "refused": refused, "unreadable": len(report.unreadable)}
     if as_json:
         show(facts, as_json=True)

@@ -10,8 +10,8 @@ from datetime import datetime
 from io import BytesIO
 
 from pydicom import dcmread
-from pydicom.dataset import Dataset
-from pydicom.errors import InvalidDicomError
+from pydicom.errors import BytesLengthException, InvalidDicomError
+from pydicom.multival import MultiValue
 from sqlalchemy import Connection, select
 
 from overread.core.clock import Clock, utc_now
@@ -35,6 +35,22 @@ MISMATCH = 0xA900
 CANNOT_UNDERSTAND = 0xC000
 
 _UID = re.compile(r"[0-9]+(\.[0-9]+)+")
+_CODE = re.compile(r"[A-Z0-9_ ]{1,16}")
+_ODD = (
+    AttributeError,
+    BytesLengthException,
+    EOFError,
+    InvalidDicomError,
+    LookupError,
+    NotImplementedError,
+    OSError,
+    OverflowError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+    struct.error,
+)
+"""What pydicom raises on bytes that are no data set. Its words may quote them and are never repeated."""
 _TAGS = [
     "SOPClassUID",
     "SOPInstanceUID",
@@ -94,7 +110,7 @@ class Admission:
         if other:
             raise Refused(DUPLICATE, "this SOP Instance UID is here with other bytes; the new ones are in quarantine")
 
-    def _enter(self, tx: Connection, arrival: Arrival, header: Dataset, blob: str) -> bool:
+    def _enter(self, tx: Connection, arrival: Arrival, header: dict[str, str], blob: str) -> bool:
         """Write one row and one event; True where the UID is taken by other bytes."""
         instance = self._pseudonyms.instance(arrival.sop_instance)
         row = tx.execute(select(gateway_instances.c.blob).where(gateway_instances.c.instance == instance)).first()
@@ -104,13 +120,15 @@ class Admission:
                 kept = {"instance": instance, "blob": blob, "reason": "duplicate UID, other bytes", "received": now}
                 tx.execute(upsert(gateway_quarantine).values(**kept).on_conflict_do_nothing())
             return bool(row.blob != blob)
-        patient = self._pseudonyms.patient(header.PatientID, header.get("IssuerOfPatientID") or "")
-        study = self._pseudonyms.study(header.StudyInstanceUID)
+        patient = self._pseudonyms.patient(header["PatientID"], header["IssuerOfPatientID"])
+        # A list of given splits knows numbers, no issuers.
+        without_issuer = self._pseudonyms.patient(header["PatientID"])
+        study = self._pseudonyms.study(header["StudyInstanceUID"])
         tx.execute(
             gateway_instances.insert().values(
                 instance=instance,
                 sop_uid=arrival.sop_instance,
-                study_uid=header.StudyInstanceUID,
+                study_uid=header["StudyInstanceUID"],
                 study=study,
                 patient=patient,
                 site=arrival.calling_ae,
@@ -120,21 +138,21 @@ class Admission:
         )
         event = InstanceReceived(
             instance=instance,
-            series=self._pseudonyms.series(header.SeriesInstanceUID),
+            series=self._pseudonyms.series(header["SeriesInstanceUID"]),
             study=study,
             patient=patient,
-            split=split_of(tx, patient, self._policy, self._pseudonyms),
+            split=split_of(tx, patient, without_issuer, self._policy, self._pseudonyms),
             site=arrival.calling_ae,
             sop_class=arrival.sop_class,
-            modality=header.get("Modality") or "OT",
+            modality=header["Modality"] if _CODE.fullmatch(header["Modality"]) else "OT",
             blob=blob,
         )
         self._outbox(tx, [Envelope(event, "gateway", time=now).record()])
         return False
 
 
-def _header(arrival: Arrival) -> Dataset:
-    """Parse what admission needs.
+def _header(arrival: Arrival) -> dict[str, str]:
+    """Parse what admission needs; what is absent is empty.
 
     Raises:
         Refused: 0xC000 where it can't be parsed, 0xA900 where identity is missing or contradicts the command.
@@ -142,24 +160,15 @@ def _header(arrival: Arrival) -> Dataset:
     try:
         header = dcmread(BytesIO(arrival.content), stop_before_pixels=True, specific_tags=_TAGS)
         values = {name: str(header.get(name) or "") for name in _TAGS}
-    except (
-        InvalidDicomError,
-        EOFError,
-        ValueError,
-        KeyError,
-        TypeError,
-        AttributeError,
-        NotImplementedError,
-        RecursionError,
-        OSError,
-        struct.error,
-    ) as error:
+        several = isinstance(header.get("PatientID"), MultiValue)
+    except _ODD as error:
         raise Refused(CANNOT_UNDERSTAND, f"the data set can't be parsed ({type(error).__name__})") from error
     if values["SOPClassUID"] != arrival.sop_class or values["SOPInstanceUID"] != arrival.sop_instance:
         raise Refused(MISMATCH, "SOP class or instance UID of command and data set differ")
     for name in ("SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID"):
         if len(values[name]) > 64 or not _UID.fullmatch(values[name]):
             raise Refused(MISMATCH, f"{name} is missing or no UID (PS3.5 section 9.1)")
-    if not values["PatientID"].strip():
-        raise Refused(MISMATCH, "PatientID (0010,0020) is missing: the patient can't be kept on one side of the split")
-    return header
+    if several or not values["PatientID"].strip():
+        what = "has several values" if several else "is missing"
+        raise Refused(MISMATCH, f"PatientID (0010,0020) {what}: the patient can't be kept on one side of the split")
+    return values

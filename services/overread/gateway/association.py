@@ -12,7 +12,7 @@ from overread import metrics
 from overread.config import Gateway
 from overread.core.errors import Misconfigured, Refused
 from overread.gateway.admission import SUCCESS, Admission, Arrival
-from overread.pacs.dimse import MAXIMUM_PDU, presentation_contexts
+from overread.pacs.dimse import MAXIMUM_PDU, presentation_contexts, send_at_once
 
 log = logging.getLogger(__name__)
 
@@ -43,6 +43,7 @@ class StorageScp:
         entity.maximum_pdu_size = MAXIMUM_PDU
         entity.network_timeout = entity.acse_timeout = entity.dimse_timeout = NETWORK_SECONDS
         handlers = [
+            (evt.EVT_CONN_OPEN, send_at_once),
             (evt.EVT_C_ECHO, lambda _event: SUCCESS),
             (evt.EVT_C_STORE, self._store),
             (evt.EVT_ESTABLISHED, lambda _event: metrics.associations.inc()),

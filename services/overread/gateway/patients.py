@@ -15,13 +15,19 @@ from overread.store.engine import upsert
 from overread.worker import Effect
 
 
-def split_of(tx: Connection, patient: str, policy: SplitPolicy, pseudonyms: Pseudonyms) -> Split:
-    """Return the patient's split, assigning it if the patient is new."""
+def split_of(
+    tx: Connection, patient: str, without_issuer: str, policy: SplitPolicy, pseudonyms: Pseudonyms
+) -> Split:
+    """Return the patient's split, assigning it if the patient is new.
+
+    `without_issuer` is the pseudonym of the number alone: a split that was given for it holds for every issuer's.
+    """
     row = tx.execute(select(gateway_patients.c.split).where(gateway_patients.c.patient == patient)).first()
     if row is not None:
         return Split(row.split)
     closed = tx.execute(select(gateway_closures)).first() is not None
-    split = policy.assign(patient, pseudonyms, locked_closed=closed)
+    listed = without_issuer if patient not in policy.given and without_issuer in policy.given else patient
+    split = policy.assign(listed, pseudonyms, locked_closed=closed)
     tx.execute(gateway_patients.insert().values(patient=patient, split=split))
     return split
 

@@ -16,7 +16,7 @@ def standing(tx: Connection) -> dict[str, Any]:
         "studies": tx.execute(select(func.count(gateway_instances.c.study.distinct()))).scalar_one(),
         "instances": tx.execute(select(func.count(gateway_instances.c.instance))).scalar_one(),
         "quarantined": tx.execute(select(func.count(gateway_quarantine.c.id))).scalar_one(),
-        "patients": dict(splits.tuples().all()),
+        "patients": {split: number for split, number in splits},
     }
 
 

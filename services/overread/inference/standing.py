@@ -18,5 +18,5 @@ def standing(tx: Connection) -> dict[str, Any]:
     return {
         "candidates": tx.execute(select(func.count(table.c.candidate))).scalar_one(),
         "scored": tx.execute(select(func.count(table.c.model))).scalar_one(),
-        "problems": dict(problems.tuples().all()),
+        "problems": {problem: number for problem, number in problems},
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
@@ -10,7 +11,7 @@ from typing import Any, NamedTuple
 
 from pydicom import uid
 from pydicom.errors import InvalidDicomError
-from pynetdicom import AE, _config
+from pynetdicom import AE, _config, evt
 from pynetdicom.dsutils import split_dataset
 from pynetdicom.presentation import PresentationContext, build_context
 
@@ -116,6 +117,11 @@ class SendReport(NamedTuple):
 
 NO_CONTEXT = 0x0122
 """Reported for files whose SOP class and syntax the peer did not accept: SOP class not supported (PS3.7 annex C)."""
+
+
+def send_at_once(event: Any) -> None:
+    """Switch Nagle's algorithm off (for `EVT_CONN_OPEN`): small PDUs otherwise wait 40 ms for the peer's delayed ACK."""
+    event.assoc.dul.socket.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
 
 def echo(host: str, port: int, *, called: str, calling: str) -> None:
@@ -226,7 +232,14 @@ def _batches(files: Iterable[Path], unreadable: list[Path]) -> Iterable[list[_Fi
 def _associate(host: str, port: int, called: str, calling: str, contexts: Sequence[PresentationContext]) -> Any:
     entity = AE(ae_title=calling)
     entity.acse_timeout = entity.dimse_timeout = entity.network_timeout = entity.connection_timeout = _BRIEF
-    association = entity.associate(host, port, contexts=list(contexts), ae_title=called, max_pdu=MAXIMUM_PDU)
+    association = entity.associate(
+        host,
+        port,
+        contexts=list(contexts),
+        ae_title=called,
+        max_pdu=MAXIMUM_PDU,
+        evt_handlers=[(evt.EVT_CONN_OPEN, send_at_once)],
+    )
     if association.is_established:
         return association
     where = f"{called} at {host}:{port}"

@@ -24,7 +24,7 @@ def standing(tx: Connection) -> dict[str, Any]:
 def ledger(tx: Connection) -> list[dict[str, Any]]:
     """Return every accepted correction, in the order of candidate and version.
 
-    Without its time: live it is the click's, rebuilt it is the fact's, a moment later where the command came by the bus.
+    Without its time: live it is the click's, rebuilt the fact's, a moment later where the command came by the bus.
     """
     said = [column for column in verdicts.c if column.name != "time"]
     rows = tx.execute(select(*said).order_by(verdicts.c.candidate, verdicts.c.version)).all()

@@ -124,17 +124,17 @@ class Round:
         if most is not None and number > most:
             reason = f"all {most} rounds are done"
         elif reads:
-            reason = f"reading: {reads} requested reads are open"
+            reason = "reading: requested reads are open"
         elif 2 * steering[0] > steering[1]:
-            reason = f"reading: {steering[0]} of {steering[1]} reads of validation patients are open"
+            reason = "reading: more than half of the validation patients' reads are open"
         elif len(train) < settings.least_labels:
-            reason = f"waiting: {len(train)} labels of train patients, {settings.least_labels} are needed"
+            reason = f"waiting: fewer than {settings.least_labels} labels of train patients"
         elif teaching.digest(train) == self._last_learnt():
             reason = "waiting: no label since the last round"
         else:
             for split, part in (("train", train), ("validation", validation)):
                 if len({one.label for one in part}) < 2:
-                    reason = f"waiting: one class among the {len(part)} labels of {split} patients"
+                    reason = f"waiting: one class among the labels of {split} patients"
         return reason
 
     def _last_learnt(self) -> str | None:

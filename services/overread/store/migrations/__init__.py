@@ -20,7 +20,10 @@ def upgrade(store: Store) -> None:
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent))
     with store.reading() as tx:
-        if MigrationContext.configure(tx).get_current_revision() == ScriptDirectory.from_config(config).get_current_head():
+        if (
+            MigrationContext.configure(tx).get_current_revision()
+            == ScriptDirectory.from_config(config).get_current_head()
+        ):
             return
     with store.writing() as tx:
         config.attributes["connection"] = tx
