@@ -19,7 +19,9 @@ os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # a hospital's regist
 os.environ.setdefault("DO_NOT_TRACK", "true")
 
 from mlflow import MlflowClient
+from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
+from sqlalchemy.exc import SQLAlchemyError
 
 from overread.core.errors import RegistryUnavailable
 
@@ -89,9 +91,10 @@ class Registry:
         The same `identity` again returns the first registration, whatever bytes are offered now.
         """
         with _translated(self.url):
-            found = self._client.search_model_versions(f"name='{self.name}' and tags.`{IDENTITY}`='{identity}'")
+            # Compared here: a filter has no way to quote what a file's name may hold.
+            found = [int(row.version) for row in self._rows() if row.tags.get(IDENTITY) == identity]
             if found:
-                version = int(found[0].version)
+                version = min(found)
                 return version, hashlib.sha256(self.fetch(version) or b"").hexdigest()
             experiment = self._client.get_experiment_by_name(self.name)
             run = self._client.create_run(experiment.experiment_id, run_name=identity)
@@ -123,9 +126,18 @@ class Registry:
     def versions(self) -> list[Version]:
         """Return all versions, newest first."""
         with _translated(self.url):
-            found = self._client.search_model_versions(f"name='{self.name}'")
-        rows = [Version(self.name, int(row.version), dict(row.tags)) for row in found]
+            rows = [Version(self.name, int(row.version), dict(row.tags)) for row in self._rows()]
         return sorted(rows, key=lambda row: -row.version)
+
+    def _rows(self) -> Iterator[ModelVersion]:
+        """Return all versions, page by page."""
+        token = None
+        while True:
+            page = self._client.search_model_versions(f"name='{self.name}'", page_token=token)
+            yield from page
+            token = page.token
+            if not token:
+                return
 
     def champion(self) -> int | None:
         """Return the version that the alias names, None where there is no alias."""
@@ -147,7 +159,7 @@ def _translated(url: str) -> Iterator[None]:
     """MLflow's errors as ours: whatever it is, the same call may succeed when the registry is well again."""
     try:
         yield
-    except (MlflowException, OSError) as error:
+    except (MlflowException, SQLAlchemyError, OSError) as error:
         place = url.rpartition("@")[2]  # a password stays out of the message
         code = getattr(error, "error_code", type(error).__name__)
         raise RegistryUnavailable(

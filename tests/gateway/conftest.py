@@ -3,8 +3,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from gateway.arrivals import Gateway
 
+from gateway.arrivals import Gateway
 from overread.store.engine import Store
 
 

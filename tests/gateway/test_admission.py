@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from gateway.arrivals import ROOT, Gateway, arrival, renamed
 from pydicom.uid import CTImageStorage, MRImageStorage
 from sqlalchemy import event, select
 
+from gateway.arrivals import ROOT, Gateway, arrival, renamed
 from overread.core.errors import Refused
 from overread.core.events import InstanceReceived
 from overread.core.splits import SplitPolicy
@@ -137,7 +137,18 @@ def test_identity_that_is_missing_or_contradicts_itself_is_a_mismatch(gateway: G
     assert gateway.files() == []
 
 
-ABSURD = ("../../etc/passwd", "/etc/passwd", "1.2.3/../4", "1", "1..2", ".1.2", "1.2.", "1.2.x", "1." * 32 + "12", "1.2\\1.3")
+ABSURD = (
+    "../../etc/passwd",
+    "/etc/passwd",
+    "1.2.3/../4",
+    "1",
+    "1..2",
+    ".1.2",
+    "1.2.",
+    "1.2.x",
+    "1." * 32 + "12",
+    "1.2\\1.3",
+)
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")  # pydicom's own, when the test writes such a UID
@@ -173,15 +184,16 @@ def test_garbage_is_not_understood(gateway: Gateway) -> None:
 
 
 def test_a_flipped_byte_is_admitted_or_refused_with_a_status(gateway: Gateway) -> None:
-    admitted = 0
-    for place in range(len(arrival().content)):
+    admitted, statuses = 0, set()
+    for place in range(0, len(arrival().content), 2):
         content = bytearray(arrival().content)
         content[place] ^= 0xFF
         try:
             gateway.admit(replace(arrival(), content=bytes(content)))
             admitted = 1
         except Refused as error:
-            assert error.status in {0xA900, 0xC000, 0x0111}, place
+            statuses.add(error.status)
+    assert statuses == {0xA900, 0xC000, 0x0111}
     assert gateway.count(gateway_instances) == len(gateway.events()) == admitted
 
 

@@ -1,4 +1,4 @@
-"""A patient's name and number reach neither a log, nor standard error, nor the bus: whatever is sent, and however broken."""
+"""A patient's name and number reach neither a log nor the bus, whatever is sent and however broken."""
 
 from __future__ import annotations
 
@@ -7,14 +7,15 @@ import logging
 import subprocess
 import sys
 import textwrap
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import pytest
-from gateway.arrivals import ROOT, Gateway, arrival, dataset, encode
 from pydicom.uid import CTImageStorage
 from sqlalchemy import select
 
+from gateway.arrivals import ROOT, Gateway, dataset, encode
 from overread import logs
 from overread.core.errors import Refused
 from overread.gateway.admission import Arrival
@@ -124,15 +125,15 @@ def test_standard_error_of_the_gateway_is_json_and_names_nobody(tmp_path: Path) 
         user.add_requested_context(CTImageStorage, "1.2.840.10008.1.2.1")
         association = user.associate("127.0.0.1", port, ae_title="OVERREAD")
         assert association.is_established, name
-        from io import BytesIO  # noqa: PLC0415
-
         request = C_STORE()  # as it stands, without a data set that our own side would parse
         request.MessageID, request.Priority = 1, 2
         request.AffectedSOPClassUID, request.AffectedSOPInstanceUID = CTImageStorage, f"{ROOT}.1.1"
         start = content.find(b"\x08\x00\x16\x00UI")
         request.DataSet = BytesIO(content[max(start, 0) :])
+        association._reactor_checkpoint.clear()  # the answer is ours, as in send_c_store
         association.dimse.send_msg(request, association.accepted_contexts[0].context_id)
         _, response = association.dimse.get_msg(block=True)
+        association._reactor_checkpoint.set()
         answers[name] = None if response is None else int(response.Status)
         association.release()
     _, said = process.communicate("", timeout=30)
@@ -152,7 +153,7 @@ def test_a_traceback_of_somebody_elses_error_keeps_its_words_to_itself(capsys: p
     try:
         logs.configure("gateway", "debug")
         try:
-            raise ValueError(NAME)
+            int(NAME)
         except ValueError:
             logging.getLogger("overread.gateway").exception("handler failed")
             logging.getLogger("pynetdicom.events").exception("quoting %s", NUMBER)

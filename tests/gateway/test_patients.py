@@ -6,9 +6,9 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from gateway.arrivals import Gateway, arrival
 from sqlalchemy import select
 
+from gateway.arrivals import Gateway, arrival
 from overread.core.codec import Envelope
 from overread.core.events import InstanceReceived, ModelPromoted
 from overread.core.splits import Split, SplitPolicy

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from gateway.arrivals import ROOT, Gateway, arrival
 
+from gateway.arrivals import ROOT, Gateway, arrival
 from overread.core.errors import Refused
 from overread.core.events import StudyPurged, StudyPurgedAtSource
 from overread.gateway.purge import purge
@@ -63,7 +63,9 @@ def test_a_crash_after_the_pixels_is_finished_by_calling_again(gateway: Gateway)
     assert [type(said) for said in gateway.events()[-2:]] == [StudyPurgedAtSource, StudyPurged]
 
 
-def test_what_arrives_during_the_purge_leaves_no_pixel_either(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_arrives_during_the_purge_leaves_no_pixel_either(
+    gateway: Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
     gateway.admit(arrival(1))
     delete = gateway.blobs.delete
 

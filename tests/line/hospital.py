@@ -17,7 +17,7 @@ import yaml
 
 from overread import config
 from overread.bootstrap import House
-from overread.cli.status import collect
+from overread.status import collect
 from overread.core.clock import utc_now
 from overread.core.errors import GateFailed, StoreUnavailable
 from overread.rollout import signoff

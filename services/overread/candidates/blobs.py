@@ -19,7 +19,7 @@ STEP = 1.5
 """Ratio of neighbouring scales."""
 EDGE = 4.0
 """Largest ratio of the two principal curvatures: above it the spot is an edge or a tube that lies in the plane."""
-ENDS = 0.3
+ENDS = 0.7
 """Part of the response above and below that is taken off the score."""
 THROUGH = 4.0
 
@@ -39,8 +39,8 @@ class LaplacianOfGaussian:
     """The same where it is not."""
     dark_in_colour: bool = True
     """In colour look for dark spots of the green channel (microaneurysms); in grey always for bright ones."""
-    least: float = 18.0
-    most: int = 30
+    least: float = 15.0
+    most: int = 24
 
     name: str = "overread-log"
     version: str = "1"
@@ -118,7 +118,7 @@ def _round(response: NDArray[np.float32], y: int, x: int) -> bool:
 
 
 def _ends(column: NDArray[np.float32], z: int, deep: int) -> float:
-    """Return the response at slice z less a part of what is left of it above and below: a sphere ends, a tube goes on."""
+    """Return the response at slice z less part of what is left above and below: a sphere ends, a tube goes on."""
     beside = [max(float(column[at]), 0.0) for at in (z - deep, z + deep) if 0 <= at < len(column)]
     return float(column[z]) - (ENDS * sum(beside) / len(beside) if beside else 0.0)
 

@@ -7,8 +7,9 @@ import sys
 
 def main() -> None:
     """Run `overread`; an error of ours is one clear line and exit code 2."""
-    from overread.cli.app import app, err
+    from overread.cli.app import app
     from overread.core.errors import OverreadError
+    from overread.printing import err
 
     try:
         app()

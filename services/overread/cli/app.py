@@ -1,31 +1,26 @@
-"""The application, its global options, and how facts are printed."""
+"""The application and its global options."""
 
 from __future__ import annotations
 
 import importlib.metadata
-import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
 from overread import config
 from overread.config import Settings
 from overread.core.errors import Misconfigured
+from overread.printing import out
 
 app = typer.Typer(
     help="Overread: a CAD feedback loop. Start with `overread up`, look with `overread status`.",
-    no_args_is_help=True,
+    invoke_without_command=True,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
-out = Console()
-err = Console(stderr=True)
-
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
 
 _given: dict[str, Any] = {}
@@ -33,6 +28,7 @@ _given: dict[str, Any] = {}
 
 @app.callback()
 def _options(
+    context: typer.Context,
     data: Annotated[
         Path | None, typer.Option(help="The data directory.  [default: ./overread-data, or OVERREAD_DATA]")
     ] = None,
@@ -46,6 +42,9 @@ def _options(
     """Read the options that stand before the command."""
     if version:
         out.print(importlib.metadata.version("overread"))
+        raise typer.Exit
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
         raise typer.Exit
     _given.clear()
     _given.update(data=data, config=config_file)
@@ -72,35 +71,6 @@ def house(**flags: Any) -> Iterator[Any]:
         yield opened
     finally:
         opened.close()
-
-
-def show(facts: Any, *, as_json: bool, table: Table | None = None) -> None:
-    """Print facts as JSON, or as a table for people."""
-    if as_json or table is None:
-        # Not through rich: it would wrap long lines.
-        typer.echo(json.dumps(facts, indent=2, default=str))
-    else:
-        out.print(table)
-
-
-def tabulate(title: str, columns: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> Table:
-    """Return a table of the named columns; what is None stays empty."""
-    table = Table(title=title, title_justify="left")
-    for column in columns:
-        table.add_column(column.replace("_", " "))
-    for row in rows:
-        cells = (row.get(column) for column in columns)
-        table.add_row(*(_cell(cell) for cell in cells))
-    return table
-
-
-def _cell(value: Any) -> str:
-    if value is None:
-        return ""
-    if isinstance(value, float):
-        return f"{value:.4g}"
-    text = str(value)
-    return f"{text[:12]}…" if len(text) == 64 else text
 
 
 def _commands() -> None:

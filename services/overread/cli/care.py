@@ -9,16 +9,17 @@ from typing import Annotated
 import typer
 from rich.console import Group
 
-from overread.cli.app import Json, app, err, house, out, settings, show, tabulate
+from overread.cli.app import Json, app, house, settings
 from overread.cli.doctor import examine
 from overread.cli.hospital import bar
 from overread.core.errors import Misconfigured
+from overread.printing import err, out, show, tabulate
 
 
 @app.command()
 def status(*, as_json: Json = False) -> None:
     """Say what runs, which model serves, what was stored, read and learnt, and what went wrong."""
-    from overread.cli.status import collect
+    from overread.status import collect
 
     with house() as opened:
         facts = collect(opened)

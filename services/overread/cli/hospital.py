@@ -11,8 +11,9 @@ from typing import Annotated
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from overread.cli.app import Json, app, err, house, out, settings, show, tabulate
+from overread.cli.app import Json, app, house, settings
 from overread.core.errors import Misconfigured
+from overread.printing import err, out, show, tabulate
 
 
 def bar() -> Progress:
@@ -110,6 +111,7 @@ def read(
     reader: Annotated[str, typer.Option(help="The reader's name in the ledger.")] = "simulated",
     error_rate: Annotated[float, typer.Option(min=0, max=1, help="Share of verdicts that are wrong.")] = 0.02,
     unsure_rate: Annotated[float, typer.Option(min=0, max=1, help="Share of reads left unsure.")] = 0.02,
+    amend_over: Annotated[float, typer.Option(min=0, help="A mark farther off (pixels) is dragged to its place.")] = 1.0,
     idle: Annotated[float, typer.Option(min=0, help="Stop when nothing was to read for so many seconds.")] = 10.0,
     limit: Annotated[int | None, typer.Option(min=1, help="Stop after so many reads.")] = None,
     seed: Annotated[int, typer.Option(help="Of the simulated errors.")] = 0,
@@ -137,6 +139,7 @@ def read(
                 reader=reader,
                 error_rate=error_rate,
                 unsure_rate=unsure_rate,
+                amend_over_px=amend_over,
                 record=record,
                 limit=limit,
                 seed=seed,

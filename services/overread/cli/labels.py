@@ -8,9 +8,10 @@ from typing import Annotated
 
 import typer
 
-from overread.cli.app import Json, app, house, out, show, tabulate
+from overread.cli.app import Json, app, house
 from overread.cli.hospital import bar
 from overread.core.errors import PacsUnavailable
+from overread.printing import out, show, tabulate
 
 labels = typer.Typer(help="Labels: list, import.", no_args_is_help=True)
 app.add_typer(labels, name="labels")

@@ -13,8 +13,9 @@ from typing import Annotated
 import typer
 
 from overread import logs
-from overread.cli.app import app, err, house, out, settings
+from overread.cli.app import app, house, settings
 from overread.cli.supervisor import Supervisor
+from overread.printing import err, out
 from overread.topology import ROOMS
 
 

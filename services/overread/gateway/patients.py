@@ -15,9 +15,7 @@ from overread.store.engine import upsert
 from overread.worker import Effect
 
 
-def split_of(
-    tx: Connection, patient: str, without_issuer: str, policy: SplitPolicy, pseudonyms: Pseudonyms
-) -> Split:
+def split_of(tx: Connection, patient: str, without_issuer: str, policy: SplitPolicy, pseudonyms: Pseudonyms) -> Split:
     """Return the patient's split, assigning it if the patient is new.
 
     `without_issuer` is the pseudonym of the number alone: a split that was given for it holds for every issuer's.

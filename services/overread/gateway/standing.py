@@ -11,12 +11,14 @@ from overread.gateway.tables import gateway_instances, gateway_patients, gateway
 
 def standing(tx: Connection) -> dict[str, Any]:
     """Return counts of studies, instances, quarantined instances, and patients by split."""
-    splits = tx.execute(select(gateway_patients.c.split, func.count()).group_by(gateway_patients.c.split))
+    splits = tx.execute(
+        select(gateway_patients.c.split, func.count().label("number")).group_by(gateway_patients.c.split)
+    )
     return {
         "studies": tx.execute(select(func.count(gateway_instances.c.study.distinct()))).scalar_one(),
         "instances": tx.execute(select(func.count(gateway_instances.c.instance))).scalar_one(),
         "quarantined": tx.execute(select(func.count(gateway_quarantine.c.id))).scalar_one(),
-        "patients": {split: number for split, number in splits},
+        "patients": {row.split: row.number for row in splits},
     }
 
 

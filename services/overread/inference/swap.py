@@ -109,17 +109,20 @@ class Swap:
         """Swap if there is cause to; there is never anything to write."""
         promoted = self._promoted()
         serving = self._champion.serving
-        if promoted is None or (serving is not None and serving.scorer.sha256 == promoted.sha256):
+        if promoted is None or (
+            serving is not None and (serving.version, serving.scorer.sha256) == (promoted.version, promoted.sha256)
+        ):
             self._compare_with_registry(promoted)
             return
         refused, until = self._refused
         if refused == promoted.sha256 and time.monotonic() < until:
             return
-        content = self._registry.fetch(promoted.version) or b""  # no file fails the digest like a wrong one
         try:
+            content = self._registry.fetch(promoted.version) or b""  # no file fails the digest like a wrong one
             self._champion.load(content, version=promoted.version, cleared=promoted.cleared, sha256=promoted.sha256)
-        except (DigestMismatch, Misconfigured) as error:
-            # The model before it goes on serving; the file may be mended, so look again.
+        except (DigestMismatch, Misconfigured, RegistryUnavailable) as error:
+            # The model before it goes on serving; the file may be mended and the registry come back, so look again.
+            # Nor does the worker wait in place for the registry: candidates would wait with it.
             metrics.swaps_refused.labels(type(error).__name__).inc()
             log.error("model not loaded", extra={"version": promoted.version, "reason": str(error)})  # noqa: TRY400
             self._refused = (promoted.sha256, time.monotonic() + self._settings.poll_seconds)

@@ -9,9 +9,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
+from pydicom.uid import UID, CTImageStorage, ExplicitVRLittleEndian
 
-IMPLEMENTATION = "1.2.826.0.1.3680043.8.498.1"
+IMPLEMENTATION = UID("1.2.826.0.1.3680043.8.498.1")
 """Implementation Class UID of what the simulation writes (the root that pydicom offers to all)."""
 
 
@@ -33,15 +33,15 @@ class Scanner(NamedTuple):
     intercept: int
 
 
-def uid(*parts: str) -> str:
+def uid(*parts: str) -> UID:
     """Return a UID that follows from its parts (PS3.5 B.2: 2.25 and a 128-bit number)."""
     digest = hashlib.sha256("\x1f".join(parts).encode()).digest()
-    return f"2.25.{int.from_bytes(digest[:16], 'big') | 1 << 127}"
+    return UID(f"2.25.{int.from_bytes(digest[:16], 'big') | 1 << 127}")
 
 
 def write(
     folder: Path, volume: NDArray[np.float32], scanner: Scanner, patient: str, identity: tuple[str, ...]
-) -> list[str]:
+) -> list[UID]:
     """Write one series and return its SOP Instance UIDs by slice.
 
     Args:
@@ -70,7 +70,7 @@ def write(
     return names
 
 
-def file_meta(sop_class: str, syntax: str) -> FileMetaDataset:
+def file_meta(sop_class: UID, syntax: UID) -> FileMetaDataset:
     """Return the file meta information of a new instance (PS3.10 7.1); its SOP Instance UID is still to be set."""
     meta = FileMetaDataset()
     meta.MediaStorageSOPClassUID = sop_class

@@ -1,8 +1,8 @@
 """CT phantoms: lungs with vessels that look round where they cross a slice, and nodules that end above and below.
 
-That is the difficulty on purpose: on the key slice alone a vessel in cross-section and a small nodule are the same bright
-disc, and a detector of round things ranks them much alike. The slices beside it tell them apart. Nothing here resembles a
-patient closely enough to train anything for one.
+That is the difficulty on purpose: on the key slice alone a vessel in cross-section and a small nodule are the same
+bright disc, and a detector of round things ranks them much alike. The slices beside it tell them apart. Nothing here
+resembles a patient closely enough to train anything for one.
 """
 
 from __future__ import annotations
@@ -71,8 +71,9 @@ def generate(
         on_progress: called after each study.
 
     Returns:
-        truth.csv: `study_uid, sop_uid, frame, x, y, radius_px, label, lesion`, a row for each slice that a nodule touches;
-        x and y in pixel centres, `lesion` counts the nodules of a study.
+        truth.csv: `study_uid, sop_uid, frame, x, y, radius_px, label, lesion`, a row for each slice that a nodule
+        touches; x and y in pixel centres, `lesion` counts the nodules of a study. A study without any has one row of
+        label 0.
     """
     out.mkdir(parents=True, exist_ok=True)
     truth = out / "truth.csv"
@@ -93,6 +94,8 @@ def generate(
             for lesion in lesions:
                 place = (f"{lesion.x:.2f}", f"{lesion.y:.2f}", f"{lesion.radius_px:.2f}")
                 table.writerow((study_uid, names[lesion.slice], 0, *place, 1, lesion.lesion))
+            if not lesions:  # a row that says "looked at, and none": a study that the truth names is one that can be read
+                table.writerow((study_uid, names[0], 0, 0, 0, 1, 0, ""))
             on_progress()
     return truth
 
@@ -189,7 +192,7 @@ def _vessels(
     course = np.array([*random.normal(0, 0.45, 2), 1.0])
     contrast = random.uniform(400, 800)
     tips = [(start, course / np.linalg.norm(course), random.uniform(2.2, 3.8))]
-    for _ in range(5):
+    for _ in range(4):
         if not tips:
             break
         place, course, radius = tips.pop(0)
@@ -266,7 +269,7 @@ def _nodules(
     for _ in range(count * 40):
         if len(found) == count:
             break
-        radius = 3.0 + 5.0 * random.beta(1.1, 2.4)
+        radius = 3.0 + 5.0 * random.beta(1.3, 2.2)
         x, y = random.uniform(0, width) * scanner.spacing, random.uniform(0, height) * scanner.spacing
         z = random.uniform(2, slices - 3) * scanner.gap
         reach = int((radius + 2) / scanner.spacing)
@@ -276,7 +279,7 @@ def _nodules(
             continue
         if any(np.hypot(np.hypot(x - o.x, y - o.y), z - o.z) < 2.5 * (radius + o.radius) for o in found):
             continue
-        contrast = random.uniform(170, 330) if random.random() < 0.2 else random.uniform(400, 800)
+        contrast = random.uniform(180, 330) if random.random() < 0.15 else random.uniform(430, 850)
         nodule = Nodule(x, y, z, radius, contrast)
         _ball(random, tissue, nodule, scanner)
         found.append(nodule)

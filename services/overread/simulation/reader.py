@@ -31,7 +31,7 @@ PATIENCE = 120.0
 BATCH = 200
 NOTICED = 0.5
 """Share of the simulated errors that the reader notices, withdraws, and reads again."""
-AMEND_OVER_PX = 6.0
+AMEND_OVER_PX = 1.0
 
 
 class Counts(NamedTuple):

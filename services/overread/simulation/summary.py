@@ -9,9 +9,9 @@ from rich.console import Group
 from rich.table import Table
 
 from overread.bootstrap import House
-from overread.cli.app import tabulate
-from overread.cli.status import collect
+from overread.printing import tabulate
 from overread.simulation.accounts import reconcile
+from overread.status import collect
 
 
 def summarise(house: House, *, sent: Path, answered: Path, flipped: int, seconds: float) -> dict[str, Any]:

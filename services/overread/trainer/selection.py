@@ -20,6 +20,7 @@ from overread.core.clock import Clock
 from overread.core.events import Event, Purpose, ReadRequested
 from overread.core.splits import Split
 from overread.store.engine import Store, upsert
+from overread.trainer.labels import digest, labelled
 from overread.trainer.tables import trainer_pool, trainer_requests, trainer_rounds, trainer_scores
 from overread.trainer.versions import champion, pending
 from overread_learn.acquisition import rank
@@ -30,6 +31,8 @@ QUIET_SECONDS = 20.0
 """A pool smaller than the budget is asked all the same once nothing has arrived for this long."""
 FRESH = 0.9
 """Share of the unread pool that must carry the champion's logits before it is ranked."""
+STALLED_SECONDS = 300.0
+"""Candidates for which no score came in so long (their pixels can't be used) hold the others up no more."""
 CHUNK = 256
 """Reference reads that are asked for in one transaction."""
 
@@ -45,6 +48,8 @@ class Select:
     def __init__(self, store: Store, settings: Trainer, *, patches: int, share: Share, clock: Clock) -> None:
         self._store, self._settings, self._patches = store, settings, patches
         self._share, self._clock = share, clock
+        self._scored: tuple[str, int, int] | None = None
+        self._scored_since = clock()
 
     def prepare(self) -> list[ReadRequested] | None:
         """Rank and choose; None where nothing is to be asked now."""
@@ -92,8 +97,7 @@ class Select:
         if self._settings.most_rounds is not None and following > self._settings.most_rounds:
             return []
         asked = tx.execute(select(func.count()).where(trainer_requests.c.round == following)).scalar() or 0
-        waiting = tx.execute(select(trainer_rounds.c.state).where(trainer_rounds.c.round == following)).scalar()
-        if asked and waiting != "waiting":
+        if asked and not self._wants_more(tx, following):
             return []
         unread = tx.execute(
             select(trainer_pool, trainer_scores.c.model, trainer_scores.c.classes, trainer_scores.c.logits)
@@ -102,7 +106,9 @@ class Select:
         ).all()
         metrics.unread.set(len(unread))
         fresh = [row for row in unread if row.model == current.sha256]
-        if not fresh or len(fresh) < FRESH * len(unread) or not self._enough(tx, len(fresh)):
+        if not fresh or not self._enough(tx, len(fresh)):
+            return []
+        if len(fresh) < FRESH * len(unread) and not self._stalled((current.sha256, len(fresh), len(unread))):
             return []
         picks = rank(
             [row.candidate for row in fresh],
@@ -132,6 +138,20 @@ class Select:
             for purpose, part in ((Purpose.ACQUISITION, chosen), (Purpose.AUDIT, lots[: self._settings.audit]))
             for place, pick in enumerate(part)
         ]
+
+    @staticmethod
+    def _wants_more(tx: Connection, number: int) -> bool:
+        """Whether the round waits for more than it has: what it said before the last answers counts no more."""
+        said = tx.execute(select(trainer_rounds).where(trainer_rounds.c.round == number)).first()
+        if said is None or said.state != "waiting":
+            return False
+        return bool(said.labels_sha256 == digest(labelled(tx, Split.TRAIN)))
+
+    def _stalled(self, scored: tuple[str, int, int]) -> bool:
+        """Whether scoring has come no further for a long time."""
+        if scored != self._scored:
+            self._scored, self._scored_since = scored, self._clock()
+        return (self._clock() - self._scored_since).total_seconds() > STALLED_SECONDS
 
     def _enough(self, tx: Connection, fresh: int) -> bool:
         if fresh >= self._settings.budget:

@@ -115,3 +115,12 @@ trainer_rounds = Table(
     Column("changed", DateTime(timezone=True), nullable=False),
 )
 """`state`: waiting (with the reason) | registered. Round 0 is the bootstrap."""
+
+trainer_purged = Table(
+    "trainer_purged",
+    metadata,
+    Column("study", String, primary_key=True),
+    Column("time", DateTime(timezone=True), nullable=False),
+)
+"""When a study was purged last. Topics have no order among each other: what was said before and is heard after is
+dropped."""

@@ -1,6 +1,6 @@
 // One table: what a key does, and what the help says of it.
 
-const NAMES = { ArrowUp: "↑", ArrowDown: "↓", ArrowLeft: "←", ArrowRight: "→", Escape: "Esc", " ": "Space" };
+const NAMES = { ArrowUp: "↑", ArrowDown: "↓", ArrowLeft: "←", ArrowRight: "→", Escape: "Esc", ctrl: "Ctrl" };
 
 const showKey = (key) => NAMES[key] || (key.length === 1 ? key.toUpperCase() : key);
 

@@ -1,7 +1,5 @@
 // What stands around the image: the bar, the worklist, the candidate, the verdicts. Drawn anew whenever the session changes.
 
-import { tone } from "./marks.js";
-
 const $ = (id) => document.getElementById(id);
 
 function node(tag, { cls, text, ...more } = {}, ...children) {
@@ -25,6 +23,8 @@ function replace(parent, parts) {
 
 const SOURCES = { sr: "CAD report", generator: "detector", reader: "a reader" };
 const PURPOSES = { acquisition: "Acquisition", reference: "Reference", audit: "Audit" };
+
+const TONES = { confirmed: "yes", amended: "yes", added: "yes", rejected: "no", unsure: "unsure", withdrawn: "" };
 
 export const REASONS = ["Normal structure", "Vessel", "Scar", "Artefact", "Duplicate", "Out of scope"];
 
@@ -78,9 +78,11 @@ function drawScore(session) {
   if (!candidate) return [];
   if (model && !model.cleared) return [node("span", { cls: "hidden-score", text: "Untrained: scores are hidden" })];
   if (candidate.score === null) return [node("span", { cls: "quiet", text: "No score yet" })];
+  const fill = node("i");
+  fill.style.width = `${100 * candidate.score}%`;
   return [
-    node("b", { text: candidate.score.toFixed(2) }),
-    node("meter", { min: 0, max: 1, value: candidate.score, "aria-label": "Score" }),
+    node("b", { text: candidate.score.toFixed(2), "aria-label": `Score ${candidate.score.toFixed(2)}` }),
+    node("div", { cls: "scale", "aria-hidden": "true" }, fill),
   ];
 }
 
@@ -110,7 +112,7 @@ export function drawCandidate(session, about) {
   ]));
   const said = candidate ? [...candidate.verdicts].reverse() : [];
   $("said").replaceChildren(...said.map((entry) => {
-    const cls = tone({ readers: 1, label: { confirmed: 1, amended: 1, added: 1, rejected: 0 }[entry.verdict] ?? null });
+    const cls = TONES[entry.verdict];
     const when = new Date(entry.time).toLocaleString([], { dateStyle: "medium", timeStyle: "short" });
     const line = node("li", { cls, text: entry.verdict[0].toUpperCase() + entry.verdict.slice(1) });
     line.append(node("small", { text: [entry.reader, when, entry.reason].filter(Boolean).join(" · ") }));

@@ -32,12 +32,10 @@ export class Session {
   }
 
   async open(item) {
-    this.item = item;
     const [study, candidate] = await Promise.all([
       get(`studies/${item.study}`), get(`candidates/${item.candidate}`),
     ]);
-    if (this.item !== item) return; // overtaken by a faster reader
-    Object.assign(this, { study, candidate, reason: null });
+    Object.assign(this, { item, study, candidate, reason: null });
     this.changed();
     await this.opened(candidate.place);
     this.preloadNext();
@@ -93,7 +91,7 @@ export class Session {
       if (!(error instanceof Problem)) {
         told("error", "The server does not answer", "Nothing was saved. Is Overread still running?");
       } else if (error.status === 412) {
-        await this.reload();
+        await Promise.all([this.reload(), this.refresh()]);
         told("error", "Changed meanwhile", `Somebody was faster: this candidate is reloaded at version ${this.candidate.version}. Please look again.`);
       } else {
         told("error", error.title, error.message);

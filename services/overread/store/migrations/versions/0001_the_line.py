@@ -143,6 +143,12 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("order"),
     )
     op.create_table(
+        "inference_purged",
+        sa.Column("study", sa.String(), nullable=False),
+        sa.Column("time", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("study"),
+    )
+    op.create_table(
         "inference_read",
         sa.Column("candidate", sa.String(), nullable=False),
         sa.Column("study", sa.String(), nullable=False),
@@ -308,6 +314,12 @@ def upgrade() -> None:
         batch_op.create_index("rollout_evidence_version", ["version"], unique=False)
 
     op.create_table(
+        "rollout_purged",
+        sa.Column("study", sa.String(), nullable=False),
+        sa.Column("time", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("study"),
+    )
+    op.create_table(
         "rollout_signoffs",
         sa.Column("evidence", sa.String(), nullable=False),
         sa.Column("name", sa.String(), nullable=False),
@@ -390,6 +402,12 @@ def upgrade() -> None:
         batch_op.create_index("trainer_pool_study", ["study"], unique=False)
         batch_op.create_index("trainer_pool_unread", ["split", "read"], unique=False)
 
+    op.create_table(
+        "trainer_purged",
+        sa.Column("study", sa.String(), nullable=False),
+        sa.Column("time", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("study"),
+    )
     op.create_table(
         "trainer_requests",
         sa.Column("candidate", sa.String(), nullable=False),
