@@ -108,7 +108,8 @@ class Trainer(_Section):
     """ImageNet weights by file; without it they are downloaded, and failing that the start is random and says so."""
     epochs: int | None = Field(None, ge=1)
     """Instead of the application's own number."""
-    threads: int = Field(2, ge=1)
+    threads: int = Field(max(1, (os.cpu_count() or 2) // 2), ge=1)
+    """Half the cores: the other rooms go on meanwhile, and OpenMP on a core that is taken costs many times its share."""
     seed: int = 0
     most_rounds: int | None = Field(None, ge=1)
     """Stop asking after so many; None: as long as the pool lasts."""

@@ -9,9 +9,10 @@ from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
-from overread.bus.port import Bus
+from overread.bus.port import Bus, Message
 from overread.core.clock import uuid7
 from overread.core.codec import Envelope, decode
+from overread.core.errors import InvalidEvent
 from overread.core.events import CANDIDATES, FACTS, Event, FindingCorrected, StudyPurged
 from overread.review import standing as ledger
 from overread.review import worklist
@@ -39,7 +40,7 @@ class Replayed(NamedTuple):
     candidates: int
     facts: int
     skipped: int
-    """Facts of purged studies, and what came after `until`."""
+    """Facts of purged studies, what came after `until`, and what is no event."""
 
 
 def replay(bus: Bus, into: Store, *, until: datetime | None, on_progress: Callable[[int], None]) -> Replayed:
@@ -51,13 +52,18 @@ def replay(bus: Bus, into: Store, *, until: datetime | None, on_progress: Callab
         for batch in _envelopes(bus, topic):
             with into.writing() as tx:
                 for envelope in batch:
+                    if envelope is None:
+                        skipped += 1
+                        continue
                     event = envelope.event
+                    late = until is not None and envelope.time > until
                     if isinstance(event, StudyPurged):
                         purged[event.study] = envelope.time
+                        late = False  # a purge holds for any time: what was forgotten since is not brought back
                     gone = isinstance(event, FindingCorrected) and envelope.time < purged.get(
                         event.study, envelope.time
                     )
-                    if gone or (until is not None and envelope.time > until):
+                    if gone or late:
                         skipped += 1
                         continue
                     counts[topic] += 1
@@ -80,13 +86,21 @@ def differences(live: Store, rebuilt: Store) -> list[str]:
     return found
 
 
-def _envelopes(bus: Bus, topic: str) -> Iterator[Sequence[Envelope[Event]]]:
+def _envelope(message: Message) -> Envelope[Event] | None:
+    """Decode; None for what every room set aside as a dead letter, too."""
+    try:
+        return decode(message.record.headers, message.record.value)
+    except InvalidEvent:
+        return None
+
+
+def _envelopes(bus: Bus, topic: str) -> Iterator[Sequence[Envelope[Event] | None]]:
     consumer = bus.consumer(f"replay-{uuid7()}", [topic], "replay")
     try:
         consumer.poll(0, 0)  # joins, and so learns its partitions
         for partition in consumer.assignment():
             consumer.seek(partition, 0)
         while messages := consumer.poll(BATCH, 0.5):
-            yield [decode(message.record.headers, message.record.value) for message in messages]
+            yield [_envelope(message) for message in messages]
     finally:
         consumer.close()

@@ -3,10 +3,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from inference.pictures import Archive, export
-from registry.shelf import make_template, open_shelf
 
+from inference.pictures import Archive, export
 from overread.registry import Registry
+from registry.shelf import make_template, open_shelf
 
 
 @pytest.fixture(scope="session")

@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from inference.pictures import APPLICATION, MIDDLE, SIDE, Archive
-from inference.words import corrected, hear, perform, purged, received
 from sqlalchemy import select
 
+from inference.pictures import APPLICATION, MIDDLE, SIDE, Archive
+from inference.words import corrected, hear, perform, purged, received
 from overread import config
 from overread.core.corrections import Verdict
 from overread.core.events import CandidateScored, Place

@@ -10,17 +10,17 @@ from typing import Any
 
 import numpy as np
 import pytest
-from inference.pictures import APPLICATION, export
-from inference.words import hear, promoted
-from registry.shelf import model_file
 from sqlalchemy import func, select
 
+from inference.pictures import APPLICATION, export
+from inference.words import hear, promoted
 from overread import config, metrics
 from overread.core.errors import DigestMismatch, Misconfigured, RegistryUnavailable
 from overread.inference.swap import Champion, Nudge, Swap
 from overread.inference.tables import inference_models
 from overread.registry import Registry
 from overread.store.engine import Store
+from registry.shelf import model_file
 
 
 class Room:
@@ -151,7 +151,8 @@ def test_a_registry_that_is_away_costs_the_serving_model_nothing(
     database = tmp_path / "mlflow.db"
     room.registry._connected = None
     kept = room.registry.url
-    room.registry.url = f"sqlite:///{tmp_path}"  # a folder: what cannot be opened
+    (tmp_path / "broken.db").write_bytes(b"this is no database" * 100)
+    room.registry.url = f"sqlite:///{tmp_path}/broken.db"
     with pytest.raises(RegistryUnavailable):
         room.registry.champion()
     second = room.promote(2, networks[1])

@@ -3,9 +3,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from registry.shelf import make_template, open_shelf
 
 from overread.registry import Registry
+from registry.shelf import make_template, open_shelf
 
 
 @pytest.fixture(scope="session")

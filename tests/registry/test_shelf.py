@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from registry.shelf import model_file
 
 from overread.core.errors import RegistryUnavailable
 from overread.registry import WEIGHTS_FILE, Registry
+from registry.shelf import model_file
 
 
 def put(registry: Registry, identity: str, model: bytes = b"model", weights: bytes | None = b"weights") -> Any:

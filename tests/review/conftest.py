@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import uuid
 import warnings
 from collections.abc import Iterator, Sequence
@@ -12,6 +13,7 @@ import numpy as np
 import pytest
 from httpx import Response
 from numpy.typing import NDArray
+from playwright.sync_api import Browser, sync_playwright
 from sqlalchemy import Table, select
 
 from overread import topology
@@ -33,6 +35,9 @@ from overread.store.tables import outbox
 with warnings.catch_warnings():  # Starlette would rather have httpx's successor; Overread speaks httpx
     warnings.simplefilter("ignore")
     from fastapi.testclient import TestClient
+
+QUIET = ("--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking")
+MORE = ("--no-sandbox", "--disable-component-update", "--disable-sync")
 
 ROWS, COLUMNS, SLICES = 60, 80, 5
 
@@ -183,3 +188,11 @@ def room(store: Store, slices: FakeSlices) -> Iterator[Room]:
     made = Room(store, slices)
     with made.client:
         yield made
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=[*QUIET, *MORE])
+        yield chromium
+        chromium.close()

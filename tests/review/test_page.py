@@ -2,35 +2,21 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 from scipy import ndimage
 
-from overread.core.events import Purpose
 from overread.review import tables
 from overread.review.server import ReviewServer
 
 pytestmark = [pytest.mark.network, pytest.mark.part("chromium")]
 
-QUIET = ("--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking")
-MORE = ("--no-sandbox", "--disable-component-update", "--disable-sync")
 CANDIDATES = ("c-1", "c-2", "c-3", "c-4")
 SPOTS = {"c-1": (30, 20, 2), "c-2": (60, 40, 3), "c-3": (12, 45, 2), "c-4": (50, 12, 1)}
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=[*QUIET, *MORE])
-        yield chromium
-        chromium.close()
 
 
 @pytest.fixture
@@ -287,89 +273,3 @@ def test_every_key_stands_in_the_help(page: Page) -> None:
     page.keyboard.press("Escape")
     expect(page.locator("#help")).not_to_be_visible()
     reads(page, "c-1")
-
-
-def _thorax(number: int, *, seed: int = 3) -> Any:
-    """One slice (512 x 512, HU) of something like a chest: body, lungs, heart, spine, ribs, vessels, a nodule."""
-    noise = np.random.default_rng(seed + number)
-    shape = np.random.default_rng(seed)
-    y, x = np.mgrid[:512, :512].astype(np.float32)
-
-    def ellipse(cx: float, cy: float, a: float, b: float, tilt: float = 0.0) -> Any:
-        u, v = x - cx, y - cy
-        c, s = np.cos(tilt), np.sin(tilt)
-        return ((u * c + v * s) / a) ** 2 + ((v * c - u * s) / b) ** 2
-
-    image = np.full((512, 512), -1000.0, np.float32)
-    body = ellipse(256, 262, 226, 168)
-    image[body < 1] = -95
-    image[body < 0.86] = 45
-    swell = 1 + 0.003 * number
-    lungs = np.zeros((512, 512), bool)
-    for cx, tilt in ((156, 0.16), (358, -0.16)):
-        lungs |= ellipse(cx, 256, 84 * swell, 122 * swell, tilt) < 1
-    lungs &= ellipse(256, 262, 186, 130) < 1
-    lungs &= ellipse(250, 236, 40, 112) > 1  # mediastinum
-    lungs &= ellipse(292, 258, 78, 56, 0.55) > 1  # heart
-    lungs &= ellipse(256, 378, 50, 62) > 1
-    image[lungs] = -865
-    for _ in range(150):
-        angle, length, width = shape.uniform(0, 2 * np.pi), shape.uniform(6, 34), shape.uniform(0.9, 3.0)
-        near = shape.uniform(0.1, 0.9)
-        root = (206, 250) if shape.random() < 0.5 else (310, 250)
-        cx = root[0] + near * 130 * np.cos(angle)
-        cy = root[1] + near * 130 * np.sin(angle) + 2 * (number - 12) * shape.uniform(-1, 1)
-        vessel = ellipse(cx, cy, length, width * (1.4 - near), angle + shape.normal(0, 0.3)) < 1
-        image[vessel & lungs] = shape.uniform(-350, 20)
-    image[ellipse(256, 372, 30, 25) < 1] = 240
-    image[ellipse(256, 372, 25, 20) < 1] = 160
-    image[ellipse(256, 408, 10, 26) < 1] = 260
-    image[ellipse(256, 394, 10, 8) < 1] = 30
-    image[ellipse(214, 352, 15, 15) < 1] = 150
-    for side in (-1, 1):
-        for k in range(7):
-            angle = -1.15 + 0.4 * k + 0.02 * number
-            rib = ellipse(256 + side * 196 * np.cos(angle), 262 + 146 * np.sin(angle), 7, 17, side * (angle + 0.15))
-            image[rib < 1] = 420
-            image[rib < 0.5] = 250
-    depth = 1 - ((number - 12) / 5) ** 2
-    if depth > 0:
-        for cx, cy, r in ((131, 216, 8.5), (396, 300, 5.5)):
-            image[(ellipse(cx, cy, r * depth**0.5, r * depth**0.5 * 0.92) < 1) & lungs] = 35
-    image = ndimage.gaussian_filter(image, 0.9) + ndimage.gaussian_filter(noise.normal(0, 60, image.shape), 0.8)
-    return image.round().clip(-1024, 3071).astype(np.int16)
-
-
-def test_a_picture_for_the_documentation(browser: Browser, room: Any, tmp_path: Path) -> None:
-    """`OVERREAD_SCREENSHOT=docs/images/page.png` keeps it."""
-    series = room.slices.make("chest", rows=512, columns=512, slices=24)
-    for number in range(24):
-        room.slices.arrays[f"chest-{number}"] = _thorax(number)
-    spots = [(131.0, 216.0, 8.5, 12), (396.0, 300.0, 5.5, 12), (330.0, 190.0, 5.0, 11), (180.0, 300.0, 4.5, 13)]
-    names = ["c-4be1d07a52c9", "c-91f3a6c2de04", "c-0d57be9a31f8", "c-e2a84c6f7b13"]
-    for name, (x, y, radius, number) in zip(names, spots, strict=True):
-        place = {"series": series, "slice": number, "x": x, "y": y}
-        room.receive(name, place=place, radius_px=radius)
-    purposes = list(Purpose)
-    for rank in range(14):
-        name = names[rank] if rank < 4 else f"c-{rank * 7919:06x}{rank * 104729:06x}"
-        if rank >= 4:
-            room.receive(name, study="s-2", place={"series": series, "slice": rank, "x": 9.0, "y": 9.0})
-        room.ask(name, rank // 3, purposes[rank % 3] if rank else Purpose.ACQUISITION, round=3)
-        room.score(name, (0.93, 0.71, 0.34, 0.12)[rank] if rank < 4 else 0.9 - rank / 20, version=4)
-    room.post(names[2], "rejected", reader="Dr. Hale", reason="Vessel")
-    room.post(names[0], "confirmed", reader="Dr. Hale")
-    room.post(names[0], "withdrawn", 1, reader="Dr. Hale")
-    server = ReviewServer(room.app, "127.0.0.1", 0)
-    server.start()
-    context = browser.new_context(viewport={"width": 1280, "height": 800}, locale="en-GB", timezone_id="UTC")
-    shown = context.new_page()
-    shown.add_init_script("localStorage.setItem('overread.reader', 'Dr. Crane')")
-    shown.goto(f"http://127.0.0.1:{server.port}/")
-    reads(shown, names[0])
-    shown.mouse.move(640, 560)
-    file = Path(os.environ.get("OVERREAD_SCREENSHOT") or tmp_path / "page.png")
-    shown.screenshot(path=file)
-    context.close()
-    server.close()
-    assert file.stat().st_size > 50_000

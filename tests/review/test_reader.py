@@ -45,7 +45,7 @@ def series(room: Any, name: str, uids: list[str]) -> str:
 
 @pytest.fixture
 def study(room: Any, tmp_path: Path) -> Path:
-    """One study: lesion A (slices 1, 2) with candidates on it, lesion B (slices 4, 5) with none, and some that are none."""
+    """One study: lesion A (slices 1, 2) with candidates on it, lesion B (slices 4, 5) with none, and others."""
     key = series(room, "sim", [f"1.2.{number}" for number in range(6)])
     where = {
         "hit": (20.0, 20.0, 1),

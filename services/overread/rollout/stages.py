@@ -88,7 +88,7 @@ class Advance:
         with self._store.reading() as tx:
             promoting = states.in_state(tx, State.PROMOTING)
             signed = self._signed(tx)
-            validating = states.in_state(tx, State.VALIDATING)
+            validating = states.all_in(tx, State.VALIDATING)
             registered = states.in_state(tx, State.REGISTERED)
             champion = states.in_state(tx, State.CHAMPION)
         if promoting is not None:
@@ -98,8 +98,10 @@ class Advance:
             return Step(promoting, State.PROMOTING, (State.CHAMPION,), cleared=cleared)
         if signed is not None:
             return signed
-        if validating is not None:
-            return self._validate(validating, champion)
+        for version in validating:  # one that can't be judged now holds up neither the others nor the first model
+            step = self._validate(version, champion)
+            if step is not None:
+                return step
         if registered is not None:
             if registered.kind == Kind.BOOTSTRAP:
                 return Step(registered, State.REGISTERED, (State.PROMOTING,), "serves selection only, uncleared")
@@ -107,9 +109,11 @@ class Advance:
         return None
 
     def _signed(self, tx: Connection) -> Step | None:
-        waiting = states.in_state(tx, State.AWAITING_SIGNOFF)
-        if waiting is None:
-            return None
+        """Return the next act of the versions that await signatures: each is signed by itself."""
+        steps = (self._sign(tx, version) for version in states.all_in(tx, State.AWAITING_SIGNOFF))
+        return next((step for step in steps if step is not None), None)
+
+    def _sign(self, tx: Connection, waiting: Version) -> Step | None:
         table = rollout_evidence
         last = tx.execute(
             select(table).where(table.c.version == waiting.version).order_by(table.c.time.desc()).limit(1)

@@ -87,6 +87,12 @@ def in_state(tx: Connection, state: State) -> Version | None:
     return tx.execute(select(table).where(table.c.state == state).order_by(table.c.version).limit(1)).first()
 
 
+def all_in(tx: Connection, state: State) -> list[Version]:
+    """Return the versions in a state, oldest first."""
+    table = rollout_versions
+    return list(tx.execute(select(table).where(table.c.state == state).order_by(table.c.version)))
+
+
 def cleared_baseline(tx: Connection) -> Version | None:
     """Return the version that was cleared first."""
     version = tx.execute(

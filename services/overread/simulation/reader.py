@@ -15,6 +15,7 @@ import threading
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, NamedTuple, TextIO
 from uuid import NAMESPACE_OID, uuid5
@@ -26,9 +27,12 @@ from overread.core.corrections import Verdict
 from overread.core.errors import Misconfigured, Retryable
 from overread.core.pseudonyms import Pseudonyms
 
+Json = dict[str, Any]
+Heard = Callable[[str], None]
+
 PATIENCE = 120.0
 """How long a server may be away (s)."""
-BATCH = 200
+BATCH = 500
 NOTICED = 0.5
 """Share of the simulated errors that the reader notices, withdraws, and reads again."""
 AMEND_OVER_PX = 1.0
@@ -59,7 +63,7 @@ class Row(NamedTuple):
     label: int
     lesion: str
 
-    def distance(self, place: dict[str, Any]) -> float:
+    def distance(self, place: Json) -> float:
         """Return how far the place is from the centre; infinite beyond the radius (pixels)."""
         apart = math.hypot(self.x - place["x"], self.y - place["y"])
         return apart if apart <= self.radius else math.inf
@@ -72,13 +76,13 @@ class Section(NamedTuple):
     slice: int
     row: Row
 
-    def holds(self, place: dict[str, Any]) -> bool:
+    def holds(self, place: Json) -> bool:
         """Whether the place lies in it."""
         here = (place["series"], place["slice"]) == (self.series, self.slice)
         return here and self.row.distance(place) < math.inf
 
 
-def read(  # noqa: D417 - each is a keyword that names itself; the ones that don't are described
+def read(  # noqa: D417 - the keywords that name themselves are not described
     url: str,
     truth: Path,
     pseudonyms: Pseudonyms,
@@ -86,12 +90,12 @@ def read(  # noqa: D417 - each is a keyword that names itself; the ones that don
     reader: str = "simulated",
     error_rate: float = 0.0,
     unsure_rate: float = 0.0,
-    amend_over_px: float = AMEND_OVER_PX,
+    amend_over_px: float = 6.0,
     record: Path | None = None,
     limit: int | None = None,
     seed: int = 0,
     idle_seconds: float = 10.0,
-    on_progress: Callable[[str], None] | None = None,
+    on_progress: Heard | None = None,
     stop: threading.Event | None = None,
 ) -> Counts:
     """Read until `limit` reads are done, nothing came for `idle_seconds`, or `stop` is set.
@@ -109,37 +113,32 @@ def read(  # noqa: D417 - each is a keyword that names itself; the ones that don
     """
     known = _load(truth, pseudonyms)
     stop = stop or threading.Event()
-    file = record.open("a") if record else None
-    try:
-        with httpx.Client(base_url=url, timeout=30.0, headers={"Overread-Reader": reader}) as client:
-            desk = _Desk(client, file, on_progress or (lambda _: None), stop)
-            head = _Radiologist(desk, known, seed, error_rate, unsure_rate, amend_over_px)
-            last = time.monotonic()
-            while not stop.is_set() and (limit is None or head.reads < limit):
-                if head.work(limit):
-                    last = time.monotonic()
-                elif time.monotonic() - last >= idle_seconds or stop.wait(min(0.25, idle_seconds)):
-                    break
-            return Counts(**desk.counts)
-    finally:
-        if file is not None:
-            file.close()
+    with ExitStack() as held:
+        file = held.enter_context(record.open("a")) if record else None
+        client = held.enter_context(httpx.Client(base_url=url, timeout=30.0, headers={"Overread-Reader": reader}))
+        desk = _Desk(client, file, on_progress or (lambda _: None), stop)
+        head = _Radiologist(desk, known, _Habits(seed, error_rate, unsure_rate, amend_over_px))
+        last = time.monotonic()
+        while not stop.is_set() and (limit is None or head.reads < limit):
+            if head.work(limit):
+                last = time.monotonic()
+            elif time.monotonic() - last >= idle_seconds or stop.wait(min(0.25, idle_seconds)):
+                break
+        return Counts(**desk.counts)
+
+
+class _Habits(NamedTuple):
+    seed: int
+    error_rate: float
+    unsure_rate: float
+    amend_over_px: float
 
 
 class _Radiologist:
     """Decides."""
 
-    def __init__(
-        self,
-        desk: _Desk,
-        truth: dict[str, list[Row]],
-        seed: int,
-        error_rate: float,
-        unsure_rate: float,
-        amend_over_px: float,
-    ) -> None:
-        self._desk, self._truth, self._seed = desk, truth, seed
-        self._error_rate, self._unsure_rate, self._amend_over = error_rate, unsure_rate, amend_over_px
+    def __init__(self, desk: _Desk, truth: dict[str, list[Row]], habits: _Habits) -> None:
+        self._desk, self._truth, self._habits = desk, truth, habits
         self._sections: dict[str, list[Section]] = {}
         self._searched: set[str] = set()
         self._given_up: set[tuple[str, int]] = set()
@@ -148,32 +147,31 @@ class _Radiologist:
     def work(self, limit: int | None) -> bool:
         """Read one batch of the worklist; False where there was nothing for this reader."""
         items = (self._desk.get(f"/api/v1/worklist?limit={BATCH}") or {"items": []})["items"]
-        mine = [
-            item
-            for item in items
-            if item["study"] in self._truth and (item["candidate"], item["version"]) not in self._given_up
-        ]
+        known = [item for item in items if item["study"] in self._truth]
+        mine = [item for item in known if (item["candidate"], item["version"]) not in self._given_up]
+        waiting = Counter(item["study"] for item in mine)
         for item in mine:
             if self._desk.stop.is_set() or (limit is not None and self.reads >= limit):
                 break
             self._read(item)
-        for study in dict.fromkeys(item["study"] for item in mine):
-            if study not in self._searched and not self._desk.stop.is_set():
+            waiting[item["study"]] -= 1
+        for study, unread in waiting.items():
+            if not unread and study not in self._searched and not self._desk.stop.is_set():
                 self._searched.add(study)
                 self._add_missed(study)
         return bool(mine)
 
-    def _read(self, item: dict[str, Any]) -> None:
-        place = item["place"]
+    def _read(self, item: Json) -> None:
+        place, habits = item["place"], self._habits
         here = [part.row for part in self._find_sections(item["study"], place["series"]) if part.holds(place)]
         # Where a lesion and a spot that is none overlap, the nearer one was meant.
         row = min(here, key=lambda row: row.distance(place), default=None)
         lesion = row is not None and row.label == 1
-        chance = random.Random(f"{self._seed}/{item['candidate']}")  # noqa: S311 - a simulation, repeatable by seed
-        unsure, wrong = chance.random() < self._unsure_rate, chance.random() < self._error_rate
-        right: tuple[Verdict, dict[str, Any] | None] = (Verdict.REJECTED, None)
+        chance = random.Random(f"{habits.seed}/{item['candidate']}")  # noqa: S311 - a simulation, repeatable by seed
+        unsure, wrong = chance.random() < habits.unsure_rate, chance.random() < habits.error_rate
+        right: tuple[Verdict, Json | None] = (Verdict.REJECTED, None)
         if row is not None and lesion:
-            off = row.distance(place) > self._amend_over
+            off = row.distance(place) > habits.amend_over_px
             right = (Verdict.AMENDED, {**place, "x": row.x, "y": row.y}) if off else (Verdict.CONFIRMED, None)
         if unsure:
             said = self._say(item, item["version"], Verdict.UNSURE)
@@ -186,9 +184,7 @@ class _Radiologist:
             said = self._say(item, item["version"], *right)
         self.reads += said is not None
 
-    def _say(
-        self, item: dict[str, Any], version: int, verdict: Verdict, place: dict[str, Any] | None = None
-    ) -> int | None:
+    def _say(self, item: Json, version: int, verdict: Verdict, place: Json | None = None) -> int | None:
         said = self._desk.say(item["candidate"], item["study"], version, verdict, place)
         if said is None:
             self._given_up.add((item["candidate"], version))
@@ -226,10 +222,8 @@ class _Radiologist:
 class _Desk:
     """Sends, tries again under the same key, and keeps the record."""
 
-    def __init__(
-        self, client: httpx.Client, record: TextIO | None, on_progress: Callable[[str], None], stop: threading.Event
-    ) -> None:
-        self._client, self._record, self._on_progress, self.stop = client, record, on_progress, stop
+    def __init__(self, client: httpx.Client, record: TextIO | None, heard: Heard, stop: threading.Event) -> None:
+        self._client, self._record, self._heard, self.stop = client, record, heard, stop
         self.counts: Counter[str] = Counter()
 
     def get(self, path: str) -> Any:
@@ -237,17 +231,12 @@ class _Desk:
         answer = self._request("GET", path)
         return answer.json() if answer is not None and answer.is_success else None
 
-    def say(
-        self, candidate: str, study: str, version: int, verdict: Verdict, place: dict[str, Any] | None
-    ) -> int | None:
+    def say(self, candidate: str, study: str, version: int, verdict: Verdict, place: Json | None) -> int | None:
         """Send one correction; return the candidate's new version, None where it was not accepted."""
         key = uuid7()
         body = {"candidate": candidate, "study": study, "verdict": verdict.value, "place": place}
         answer = self._request(
-            "POST",
-            "/api/v1/corrections",
-            json=body,
-            headers={"Idempotency-Key": key, "If-Match": f'"{version}"'},
+            "POST", "/api/v1/corrections", json=body, headers={"Idempotency-Key": key, "If-Match": f'"{version}"'}
         )
         if answer is None:
             return None
@@ -257,16 +246,14 @@ class _Desk:
                 self.counts["stale" if answer.status_code == 412 else "refused"] += 1
             return None
         now = int(answer.json()["version"])
-        self._note({"key": key, "verdict": verdict.value, "candidate": candidate, "version": now})
-        self.counts[verdict.value] += 1
-        self._on_progress(verdict.value)
-        return now
-
-    def _note(self, line: dict[str, Any]) -> None:
         if self._record is not None:
+            line = {"key": key, "verdict": verdict.value, "candidate": candidate, "version": now}
             self._record.write(json.dumps(line) + "\n")
             self._record.flush()
             os.fsync(self._record.fileno())
+        self.counts[verdict.value] += 1
+        self._heard(verdict.value)
+        return now
 
     def _request(self, method: str, path: str, **more: Any) -> httpx.Response | None:
         """Try until there is an answer; None where `stop` came first."""

@@ -18,7 +18,7 @@ from overread.pacs.views import View, Views
 from overread.trainer.tables import trainer_labels
 from overread_learn.patches import augment, cut
 
-VALIDATION_PATCHES = 4096
+VALIDATION_PATCHES = 2048
 """Patches scored after each epoch at most: beyond it fewer of each candidate's m are used."""
 
 

@@ -70,6 +70,7 @@ class Round:
     ) -> None:
         self._store, self._registry, self._views = store, registry, views
         self._settings, self._lease, self._clock = settings, lease, clock
+        self._failed: tuple[str, str] | None = None
         torch.set_num_threads(settings.threads)
 
     def prepare(self) -> Outcome | None:
@@ -90,8 +91,13 @@ class Round:
             if current is None:
                 outcome = self._bootstrap()
             elif (reason := self._why_not(number, train, validation, reads, steering)) is not None:
-                said_before = said is not None and said.reason == reason
-                outcome = None if said_before else self._waiting(number, reason, len(train))
+                outcome = self._waiting(number, reason, train)
+                # Selection asks for more only where the round waits with the very labels that stand now.
+                telling = ("reason", "labels_sha256") if outcome.row["state"] == "waiting" else ("reason",)
+                if said is not None and all(getattr(said, name) == outcome.row[name] for name in telling):
+                    outcome = None
+            elif self._failed == (current.sha256, teaching.digest(train)):
+                outcome = None  # it would end in the same way
             else:
                 outcome = self._train(Task(number, current, train, validation))
             if not held():
@@ -101,6 +107,8 @@ class Round:
     def apply(self, tx: Connection, prepared: Outcome) -> Sequence[Event]:
         """Write the round's row and announce the version."""
         row = {**prepared.row, "changed": self._clock()}
+        if prepared.event is None:
+            log.info("round waits", extra={"round": row["round"], "reason": row["reason"]})
         entry = upsert(trainer_rounds).values(**row)
         tx.execute(entry.on_conflict_do_update(index_elements=["round"], set_=row))
         metrics.rounds.labels(str(row["state"])).inc()
@@ -116,7 +124,8 @@ class Round:
     ) -> str | None:
         """Return why this round can't begin yet.
 
-        `reading` waits for answers that were asked for; `waiting` makes selection ask for more.
+        `reading` waits for answers that were asked for, or that selection can't ask for (validation patients are read
+        completely anyway); `waiting` makes selection ask for more.
         """
         settings = self._settings
         most = settings.most_rounds
@@ -132,9 +141,9 @@ class Round:
         elif teaching.digest(train) == self._last_learnt():
             reason = "waiting: no label since the last round"
         else:
-            for split, part in (("train", train), ("validation", validation)):
+            for state, split, part in (("reading", "validation", validation), ("waiting", "train", train)):
                 if len({one.label for one in part}) < 2:
-                    reason = f"waiting: one class among the labels of {split} patients"
+                    reason = f"{state}: one class among the labels of {split} patients"
         return reason
 
     def _last_learnt(self) -> str | None:
@@ -145,10 +154,11 @@ class Round:
             return tx.execute(last.limit(1)).scalar()
 
     @staticmethod
-    def _waiting(number: int, reason: str, labels: int) -> Outcome:
-        log.info("round waits", extra={"round": number, "reason": reason})
-        state = "reading" if reason.startswith("reading") else "waiting"
-        return Outcome({"round": number, "state": state, "reason": reason, "labels": labels}, None)
+    def _waiting(number: int, reason: str, train: list[teaching.Labelled]) -> Outcome:
+        prefix = reason.partition(":")[0]
+        state = prefix if prefix in {"reading", "stopped"} else "waiting"
+        row: dict[str, object] = {"round": number, "state": state, "reason": reason, "labels": len(train)}
+        return Outcome({**row, "labels_sha256": teaching.digest(train)}, None)
 
     def _bootstrap(self) -> Outcome:
         application = self._views.application
@@ -166,8 +176,8 @@ class Round:
         begun = time.monotonic()
         weights = self._registry.fetch(task.parent.version, WEIGHTS_FILE)
         if weights is None:
-            reason = f"waiting: the champion, version {task.parent.version}, was imported without weights to train on"
-            return self._waiting(task.round, reason, len(task.train))
+            reason = f"stopped: the champion, version {task.parent.version}, was imported without weights to train on"
+            return self._fail(task, reason)
         log.info("round begins", extra={"round": task.round, "labels": len(task.train), "parent": task.parent.version})
         samples = teaching.Neighbourhoods(self._views, task.train)
         try:
@@ -179,8 +189,13 @@ class Round:
                 on_epoch=lambda report: self._report(task.round, report),
             )
         except (Diverged, ValueError) as error:  # pixels purged since, or rates too high: said, and tried with more
-            return self._waiting(task.round, f"waiting: {error}", len(task.train))
+            return self._fail(task, f"waiting: {error}")
         return self._registered(task, fitted, len(samples), time.monotonic() - begun)
+
+    def _fail(self, task: Task, reason: str) -> Outcome:
+        """Say why, and remember under what: only other labels or another champion change it."""
+        self._failed = (task.parent.sha256, teaching.digest(task.train))
+        return self._waiting(task.round, reason, task.train)
 
     def _registered(self, task: Task, fitted: Fitted, learnt: int, seconds: float) -> Outcome:
         identity = f"round-{task.round}-{task.parent.sha256[:16]}-{teaching.digest(task.train)[:16]}"

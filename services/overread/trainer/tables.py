@@ -114,7 +114,8 @@ trainer_rounds = Table(
     Column("seconds", Float),
     Column("changed", DateTime(timezone=True), nullable=False),
 )
-"""`state`: waiting (with the reason) | registered. Round 0 is the bootstrap."""
+"""`state`: waiting (for more labels), reading (what was asked for), stopped (nobody may ask), each with its reason |
+registered. `labels_sha256` is what it learnt, or what it had when it said so. Round 0 is the bootstrap."""
 
 trainer_purged = Table(
     "trainer_purged",
