@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -80,8 +81,14 @@ def test_echo(serve: Serve) -> None:
     dimse.echo("127.0.0.1", port, called="HERE", calling="US")
     with pytest.raises(PacsUnavailable, match="refused the association"):
         dimse.echo("127.0.0.1", port, called="ELSEWHERE", calling="US")
+
+
+@pytest.mark.network
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # pynetdicom leaves the socket to the GC
+def test_nobody_there() -> None:
     with pytest.raises(PacsUnavailable, match="does not answer"):
         dimse.echo("127.0.0.1", 1, called="HERE", calling="US")
+    gc.collect()
 
 
 @pytest.mark.network

@@ -112,9 +112,8 @@ def test_threads_get_the_same_pixels(blobs: Blobs, put: Callable[..., str]) -> N
     wrong: list[int] = []
 
     def read(seed: int) -> None:
-        for index in np.random.default_rng(seed).integers(0, 12, 60):
-            if int(slices.pixels(parts[index])[0, 0]) != index:
-                wrong.append(index)
+        order = np.random.default_rng(seed).integers(0, 12, 60)
+        wrong.extend(index for index in order if int(slices.pixels(parts[index])[0, 0]) != index)
 
     threads = [threading.Thread(target=read, args=(seed,)) for seed in range(4)]
     for thread in threads:

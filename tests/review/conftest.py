@@ -190,7 +190,7 @@ def room(store: Store, slices: FakeSlices) -> Iterator[Room]:
         yield made
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # its event loop must not outlive the module: others need one of their own
 def browser() -> Iterator[Browser]:
     with sync_playwright() as playwright:
         chromium = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=[*QUIET, *MORE])

@@ -3,9 +3,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from registry.shelf import make_template, open_shelf
 
+from inference.pictures import Archive
 from overread.registry import Registry
+from registry.shelf import make_template, open_shelf
 
 
 @pytest.fixture(scope="session")
@@ -16,3 +17,8 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def registry(template: Path, tmp_path: Path) -> Registry:
     return open_shelf(template, tmp_path)
+
+
+@pytest.fixture
+def archive(tmp_path: Path) -> Archive:
+    return Archive(tmp_path)

@@ -55,9 +55,7 @@ class LaplacianOfGaussian:
         small, large = (radius / spacing_mm for radius in self.radii_mm) if spacing_mm else self.radii_px
         count = max(int(np.ceil(np.log(large / small) / np.log(STEP))), 1) + 1
         sigmas = [max(small, 1.0) / np.sqrt(2) * STEP**scale for scale in range(count)]
-        # Bone and metal are a thousand times a nodule's contrast; what lies beyond the bulk is cut off.
-        low, high = np.percentile(volume[:, ::4, ::4], (0.5, 99.5))
-        responses = np.stack([_respond(np.clip(plane, low, high), sigmas) for plane in volume])
+        responses = np.stack([_respond(plane, sigmas) for plane in volume])
         noise = _noise(responses)
         reach = spacing_mm / gap_mm if gap_mm and spacing_mm else 0.5
         spots = []
@@ -131,7 +129,7 @@ def _refine(response: NDArray[np.float32], y: int, x: int) -> tuple[float, float
         return float(np.clip((before - after) / (2 * bend), -0.5, 0.5)) if bend < 0 else 0.0
 
     row, column = response[y, x - 1 : x + 2].astype(np.float64), response[y - 1 : y + 2, x].astype(np.float64)
-    return round(x + top(*row), 2), round(y + top(*column), 2)
+    return round(float(x + top(*row)), 2), round(float(y + top(*column)), 2)
 
 
 def _apart(spots: list[Spot], reach: float, most: int) -> list[Spot]:

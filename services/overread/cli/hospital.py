@@ -111,7 +111,7 @@ def read(
     reader: Annotated[str, typer.Option(help="The reader's name in the ledger.")] = "simulated",
     error_rate: Annotated[float, typer.Option(min=0, max=1, help="Share of verdicts that are wrong.")] = 0.02,
     unsure_rate: Annotated[float, typer.Option(min=0, max=1, help="Share of reads left unsure.")] = 0.02,
-    amend_over: Annotated[float, typer.Option(min=0, help="A mark farther off (pixels) is dragged to its place.")] = 1.0,
+    amend_over: Annotated[float, typer.Option(min=0, help="A mark farther off (pixels) is dragged.")] = 1.0,
     idle: Annotated[float, typer.Option(min=0, help="Stop when nothing was to read for so many seconds.")] = 10.0,
     limit: Annotated[int | None, typer.Option(min=1, help="Stop after so many reads.")] = None,
     seed: Annotated[int, typer.Option(help="Of the simulated errors.")] = 0,

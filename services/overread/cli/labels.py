@@ -42,8 +42,7 @@ def import_labels(
         overread labels import archive/2024
     """
     from overread.pacs import dimse
-    from overread.simulation import photographs
-    from overread.simulation import reader as radiologist
+    from overread.simulation import archive, photographs
 
     with house() as opened, tempfile.TemporaryDirectory() as scratch, bar() as progress:
         settings = opened.settings
@@ -64,11 +63,12 @@ def import_labels(
                 f"{len(files) - report.stored} of {len(files)} instances were refused; see the gateway's log"
             )
         task = progress.add_task("labelling", total=None)
-        counts = radiologist.read(
+        counts = archive.answer(
             f"http://{settings.review.host}:{settings.review.port}",
             wrapped.truth,
             opened.pseudonyms,
             reader=reader,
+            candidates=wrapped.candidates,
             idle_seconds=settings.candidates.settle_seconds + 20,
             on_progress=lambda *_: progress.advance(task),
         )

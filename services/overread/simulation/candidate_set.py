@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import math
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -87,6 +88,8 @@ def _row(line: Mapping[str, str | None], where: str) -> Row:
         score = float(line["score"] or "") if line.get("score") else None
     except ValueError as error:
         raise Misconfigured(f"{where}: x, y and label are whole numbers, score is a number") from error
+    if score is not None and not math.isfinite(score):
+        raise Misconfigured(f"{where}: the score is a number, not {score}")
     if (x is None) is not (y is None):
         raise Misconfigured(f"{where}: x and y, or neither (the whole image)")
     if label not in {0, 1, None}:

@@ -29,7 +29,7 @@ from overread.bootstrap import House
 from overread.core.clock import utc_now
 from overread.core.errors import GateFailed, Misconfigured, OverreadError
 from overread.rollout import signoff
-from overread.simulation import phantoms
+from overread.simulation import phantoms, photographs
 from overread.simulation.flipped import train_flipped
 from overread.simulation.summary import faults, summarise, table
 from overread.status import collect
@@ -93,7 +93,6 @@ def _plan(arguments: argparse.Namespace, out: Path) -> Plan:
             truth = phantoms.generate(studies, studies=arguments.studies, seed=7, on_progress=lambda *_: None)
         trainer |= {"budget": 50, "audit": 5}
         return Plan("lung-nodule", studies, truth, {"trainer": trainer}, 2, 6)
-    from overread.simulation import photographs
     with console.status("wrapping photographs as DICOM"):
         wrapped = photographs.wrap(arguments.data, studies, on_progress=lambda *_: None)
     trainer |= {"budget": 120, "audit": 10}

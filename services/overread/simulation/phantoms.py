@@ -94,7 +94,9 @@ def generate(
             for lesion in lesions:
                 place = (f"{lesion.x:.2f}", f"{lesion.y:.2f}", f"{lesion.radius_px:.2f}")
                 table.writerow((study_uid, names[lesion.slice], 0, *place, 1, lesion.lesion))
-            if not lesions:  # a row that says "looked at, and none": a study that the truth names is one that can be read
+            if (
+                not lesions
+            ):  # a row that says "looked at, and none": a study that the truth names is one that can be read
                 table.writerow((study_uid, names[0], 0, 0, 0, 1, 0, ""))
             on_progress()
     return truth

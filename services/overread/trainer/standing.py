@@ -44,8 +44,8 @@ def learnt_from(tx: Connection, study: str) -> Learnt:
         select(func.min(trainer_labels.c.since)).where(mine, trainer_labels.c.split == Split.TRAIN)
     ).scalar()
     number = tx.execute(select(func.count()).where(mine)).scalar_one()
-    since = select(trainer_rounds.c.version).where(trainer_rounds.c.changed > first, trainer_rounds.c.round > 0)
     if first is None:
         return Learnt(number, [])
+    since = select(trainer_rounds.c.version).where(trainer_rounds.c.changed > first, trainer_rounds.c.round > 0)
     found = tx.execute(since.order_by(trainer_rounds.c.version)).scalars()
     return Learnt(number, [version for version in found if version is not None])
