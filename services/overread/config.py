@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import csv
 import os
+import re
+from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
@@ -109,7 +111,7 @@ class Trainer(_Section):
     epochs: int | None = Field(None, ge=1)
     """Instead of the application's own number."""
     threads: int = Field(max(1, (os.cpu_count() or 2) // 2), ge=1)
-    """Half the cores: the other rooms go on meanwhile, and OpenMP on a core that is taken costs many times its share."""
+    """Half the cores: the other rooms go on meanwhile, and OpenMP on a core that is taken costs many times more."""
     seed: int = 0
     most_rounds: int | None = Field(None, ge=1)
     """Stop asking after so many; None: as long as the pool lasts."""
@@ -171,15 +173,47 @@ class Settings(BaseSettings):
         """PatientID → split, from the `splits` file.
 
         Raises:
-            Misconfigured: the file is absent or a row names no split.
+            Misconfigured: the file is absent, a row names no split, or a patient has two. A row is named by its line:
+                what stands in it may be a patient's number.
         """
         if self.splits is None:
             return {}
+        given: dict[str, Split] = {}
         try:
-            with self.splits.open(newline="") as file:
-                return {row["patient_id"]: Split(row["split"]) for row in csv.DictReader(file)}
-        except (OSError, KeyError, ValueError) as error:
-            raise Misconfigured(f"splits: {self.splits}: {error}; it needs the columns patient_id,split") from error
+            with self.splits.open(newline="", encoding="utf-8-sig") as file:  # a spreadsheet begins with a mark
+                rows = csv.DictReader(file)
+                if not {"patient_id", "split"} <= set(rows.fieldnames or ()):
+                    raise Misconfigured(f"splits: {self.splits}: it needs the columns patient_id,split")
+                for row in rows:
+                    patient, split = (row["patient_id"] or "").strip(), row["split"]
+                    if not patient or split not in set(Split) or given.setdefault(patient, Split(split)) != split:
+                        raise Misconfigured(
+                            f"splits: {self.splits}: line {rows.line_num}: each patient_id,split needs a patient, "
+                            f"one of {', '.join(Split)}, and no other one elsewhere"
+                        )
+        except (OSError, ValueError, csv.Error) as error:
+            why = getattr(error, "strerror", None) or type(error).__name__
+            raise Misconfigured(f"splits: {self.splits}: {why}; it needs the columns patient_id,split") from error
+        return given
+
+
+NO_SETTINGS = frozenset({"config", "supervisor", "shared"})
+"""Names in the environment that are ours and no settings: see `load`, `overread up`, and the tests' reference data."""
+_SERVICE = re.compile(r".*_(service_host|service_port(_.*)?|port(_\d+_(tcp|udp|sctp)(_.*)?)?)")
+
+
+def _refuse_unknown(environment: Mapping[str, str]) -> None:
+    """Sections are checked by pydantic; a name that is no section's and no setting's it would not even look at.
+
+    Kubernetes puts the addresses of services into every pod (`OVERREAD_GATEWAY_PORT=tcp://…`): nobody's fault.
+    """
+    for name, value in environment.items():
+        key = name.lower().removeprefix("overread_")
+        if key == name.lower() or key in NO_SETTINGS or key.split("__")[0] in Settings.model_fields:
+            continue
+        if _SERVICE.fullmatch(key) and (not key.endswith("_port") or "service" in key or "://" in value):
+            continue
+        raise Misconfigured(f"{name}: there is no such setting; a section and its field are joined by two underscores")
 
 
 def load(config: Path | None = None, **flags: Any) -> Settings:
@@ -197,8 +231,10 @@ def load(config: Path | None = None, **flags: Any) -> Settings:
     if file is None:
         found = Path(given.get("data", os.environ.get("OVERREAD_DATA", "overread-data"))) / "overread.yaml"
         file = found if found.exists() else None
-    elif not file.exists():
+    elif not file.is_file():
         raise Misconfigured(f"config: {file}: there is no such file")
+
+    _refuse_unknown(os.environ)
 
     class WithFile(Settings):
         model_config = SettingsConfigDict(yaml_file=file)
@@ -208,7 +244,7 @@ def load(config: Path | None = None, **flags: Any) -> Settings:
     except ValidationError as error:
         faults = "\n".join(f"  {'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors())
         raise Misconfigured(f"these settings can't work:\n{faults}") from error
-    except (yaml.YAMLError, SettingsError) as error:
+    except (yaml.YAMLError, SettingsError, OSError, TypeError, ValueError) as error:
         raise Misconfigured(f"{file or 'environment'}: {error}") from error
     data = settings.data.resolve()
     return settings.model_copy(

@@ -1,12 +1,10 @@
 """Poll, decode, prepare, apply, commit: the one loop in which every room handles events.
 
-A handler has two parts. `prepare` reads and computes while no transaction is open; `apply` only writes, in
-milliseconds, and returns the events that follow. The worker puts inbox, effect, outbox and offset into one transaction
-(a savepoint an event), so an effect happens exactly once however often its event is delivered. Scoring for 100 ms
-inside the transaction would lock every other room out of SQLite; outside it nobody waits.
-
-What is wrong for ever becomes a dead letter and blocks nobody. What is away for a while is tried again in place. Too
-many dead letters in a row stop the worker: that is a bad release, not bad events.
+A handler has two parts. `prepare` reads and computes while no transaction is open; `apply` only writes, in milliseconds,
+and returns the events that follow. Inbox, effect, outbox and offset share one transaction, a savepoint an event, so an
+effect happens once however often its event is delivered. Scoring for 100 ms inside the transaction would lock every other
+room out of SQLite; outside it nobody waits. What is wrong for ever becomes a dead letter and blocks nobody; what is away
+for a while is tried again in place; too many dead letters in a row stop the worker: a bad release, not bad events.
 """
 
 from __future__ import annotations
@@ -22,11 +20,11 @@ from typing import Any, Protocol
 from sqlalchemy import Connection
 
 from overread import metrics
-from overread.bus.dead_letters import dead_letter
+from overread.bus.dead_letters import dead_letter, summary
 from overread.bus.port import Bus, Consumer, Message, Partition, Record
 from overread.core.codec import Envelope, decode
 from overread.core.errors import Fenced, InvalidEvent, OverreadError, Retryable
-from overread.core.events import Event
+from overread.core.events import Event, StudyPurged
 from overread.store import deliveries
 from overread.store.engine import OperationalError, Store
 
@@ -246,8 +244,7 @@ class Worker:
                     error = self._apply(tx, item.envelope, item.prepared)
                 if error is not None:
                     letter = dead_letter(item.message, self.room, error, item.attempts)
-                    reason = letter.headers["dlq_error"].decode()
-                    log.error("%s: dead letter", self.room, extra={"topic": letter.topic, "reason": reason})
+                    log.error("%s: dead letter", self.room, extra=summary(letter))
                     self._outbox(tx, [letter])
                     dead += 1
                 ends[item.message.partition] = item.message.offset + 1
@@ -270,9 +267,12 @@ class Worker:
     def _apply(self, tx: Connection, envelope: Envelope[Any], work: list[tuple[Handler, Any]]) -> Exception | None:
         savepoint = tx.begin_nested()
         try:
-            if deliveries.first_time(tx, self.room, envelope.id):
+            late = deliveries.was_purged_since(tx, self.room, envelope.event.key, envelope.time)
+            if deliveries.first_time(tx, self.room, envelope.id) and not late:
                 for handler, prepared in work:
                     self._publish(tx, handler.apply(tx, envelope, prepared))
+            if isinstance(envelope.event, StudyPurged):
+                deliveries.note_purge(tx, self.room, envelope.event.study, envelope.time)
         except (Retryable, OperationalError):
             raise  # the database's trouble, not the event's: the whole batch comes again
         except Exception as error:

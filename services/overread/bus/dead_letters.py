@@ -27,3 +27,8 @@ def dead_letter(message: Message, room: str, error: Exception, attempts: int) ->
         "dlq_first_failure": message.time.isoformat().encode(),
     }
     return Record(topic_of(message.partition.topic, room), message.record.key, message.record.value, headers)
+
+
+def summary(letter: Record) -> dict[str, str]:
+    """Return what a log line says of a dead letter."""
+    return {"topic": letter.topic, "reason": letter.headers["dlq_error"].decode()}

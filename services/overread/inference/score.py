@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Sequence
-from datetime import datetime
 from typing import NamedTuple
 
 import numpy as np
@@ -18,7 +17,7 @@ from overread.core.errors import InvalidEvent, Undecodable
 from overread.core.events import CandidateReceived, CandidateScored, Event, FindingCorrected, Place, StudyPurged
 from overread.core.splits import Split
 from overread.inference.swap import Champion, Serving
-from overread.inference.tables import inference_candidates, inference_purged, inference_read
+from overread.inference.tables import inference_candidates, inference_read
 from overread.pacs.views import Views
 from overread.store.engine import Store, upsert
 from overread.worker import Effect
@@ -169,8 +168,6 @@ class MarkRead(Effect):
     def apply(self, tx: Connection, envelope: Envelope[FindingCorrected], _prepared: None) -> Sequence[Event]:
         """Note it, also for a candidate that has not come yet."""
         event = envelope.event
-        if purged_since(tx, event.study, envelope.time):
-            return ()
         read = event.readers > 0
         if read:
             entry = upsert(inference_read).values(candidate=event.candidate, study=event.study)
@@ -182,18 +179,6 @@ class MarkRead(Effect):
         return ()
 
 
-def note_purge(tx: Connection, study: str, time: datetime) -> None:
-    """Remember when a study was purged."""
-    row = upsert(inference_purged).values(study=study, time=time)
-    tx.execute(row.on_conflict_do_update(index_elements=["study"], set_={"time": time}))
-
-
-def purged_since(tx: Connection, study: str, time: datetime) -> bool:
-    """Return whether the study was purged after something was said of it."""
-    table = inference_purged
-    return tx.execute(select(table.c.study).where(table.c.study == study, table.c.time > time)).first() is not None
-
-
 class Forget(Effect):
     """A purged study."""
 
@@ -202,7 +187,6 @@ class Forget(Effect):
     def apply(self, tx: Connection, envelope: Envelope[StudyPurged], _prepared: None) -> Sequence[Event]:
         """Delete its candidates."""
         study = envelope.event.key
-        note_purge(tx, study, envelope.time)
         for table in (inference_candidates, inference_read):
             tx.execute(delete(table).where(table.c.study == study))
         return ()

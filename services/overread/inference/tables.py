@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Boolean, Column, DateTime, Float, Index, Integer, String, Table
+from sqlalchemy import Boolean, Column, Float, Index, Integer, String, Table
 
 from overread.store.engine import metadata
 
@@ -42,12 +42,3 @@ inference_models = Table(
     Column("cleared", Boolean, nullable=False),
 )
 """Promotions in their order; the last one is to serve."""
-
-inference_purged = Table(
-    "inference_purged",
-    metadata,
-    Column("study", String, primary_key=True),
-    Column("time", DateTime(timezone=True), nullable=False),
-)
-"""When a study was purged last. Topics have no order among each other: what was said before and is heard after is
-dropped."""

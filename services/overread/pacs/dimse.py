@@ -120,7 +120,7 @@ NO_CONTEXT = 0x0122
 
 
 def send_at_once(event: Any) -> None:
-    """Switch Nagle's algorithm off (for `EVT_CONN_OPEN`): small PDUs otherwise wait 40 ms for the peer's delayed ACK."""
+    """Switch Nagle's algorithm off (for `EVT_CONN_OPEN`): small PDUs otherwise wait 40 ms for the peer's late ACK."""
     event.assoc.dul.socket.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
 

@@ -21,7 +21,7 @@ MAX_DEPTH = 32
 MAX_ITEMS = 200_000
 
 HALF = 0.5
-"""SCOORD counts from the corner of the first pixel, whose centre is (0.5, 0.5) there (PS3.3 C.18.6.1); ours is (0, 0)."""
+"""SCOORD counts from the corner of the first pixel, whose centre is (0.5, 0.5) there (PS3.3 C.18.6.1), ours (0, 0)."""
 
 _GROUP = "125007"  # Measurement Group
 _REGION = "111030"  # Image Region

@@ -51,7 +51,7 @@ class Views:
     def around(self, place: Place) -> View:
         """Return a copy of the neighbourhood only: small enough to keep for every label of a round.
 
-        It reaches as far as an augmented patch can (the context's diagonal with shifts and scales); where the image ends
+        It reaches as far as an augmented patch can (the diagonal, with shifts and scales); where the image ends
         the piece ends, so that the border is reflected at the same line.
         """
         view = self.at(place)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
 from typing import NamedTuple
 
 from sqlalchemy import Connection, delete, select
@@ -11,7 +10,7 @@ from sqlalchemy import Connection, delete, select
 from overread.core.codec import Envelope
 from overread.core.events import CandidateReceived, Event, FindingCorrected, Place, Source, StudyPurged
 from overread.core.splits import Split
-from overread.rollout.tables import rollout_candidates, rollout_champions, rollout_purged, rollout_truth
+from overread.rollout.tables import rollout_candidates, rollout_champions, rollout_truth
 from overread.store.engine import upsert
 from overread.worker import Effect
 
@@ -95,7 +94,7 @@ class Truth(Effect):
         An amended place is not taken over: the model is judged where the candidate was, as it would have been in use.
         """
         event = envelope.event
-        if event.split is Split.LOCKED and not purged_since(tx, event.study, envelope.time):
+        if event.split is Split.LOCKED:
             values = {"label": event.label, "readers": event.readers, "version": event.version}
             row = upsert(rollout_truth).values(
                 candidate=event.candidate, study=event.study, source=event.source, **values
@@ -105,18 +104,6 @@ class Truth(Effect):
         return ()
 
 
-def note_purge(tx: Connection, study: str, time: datetime) -> None:
-    """Remember when a study was purged."""
-    row = upsert(rollout_purged).values(study=study, time=time)
-    tx.execute(row.on_conflict_do_update(index_elements=["study"], set_={"time": time}))
-
-
-def purged_since(tx: Connection, study: str, time: datetime) -> bool:
-    """Return whether the study was purged after something was said of it."""
-    table = rollout_purged
-    return tx.execute(select(table.c.study).where(table.c.study == study, table.c.time > time)).first() is not None
-
-
 class Forget(Effect):
     """A purged study leaves the set."""
 
@@ -124,7 +111,6 @@ class Forget(Effect):
 
     def apply(self, tx: Connection, envelope: Envelope[StudyPurged], _prepared: None) -> Sequence[Event]:
         """Delete its rows; evidence that was written stands, since it says what was seen then."""
-        note_purge(tx, envelope.event.key, envelope.time)
         for table in (rollout_candidates, rollout_truth):
             tx.execute(delete(table).where(table.c.study == envelope.event.key))
         return ()

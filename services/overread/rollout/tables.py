@@ -95,12 +95,3 @@ rollout_champions = Table(
     Column("time", DateTime(timezone=True), nullable=False),
 )
 """Who served, in order. The row with `first_clearance` names the cleared baseline and closes the locked set."""
-
-rollout_purged = Table(
-    "rollout_purged",
-    metadata,
-    Column("study", String, primary_key=True),
-    Column("time", DateTime(timezone=True), nullable=False),
-)
-"""When a study was purged last. Topics have no order among each other: what was said before and is heard after is
-dropped."""

@@ -1,11 +1,13 @@
-"""Inbox and offsets: why an event that is delivered twice has its effect once."""
+"""Inbox, offsets and purges: why an event that comes twice has its effect once, and one that comes too late none."""
 
 from __future__ import annotations
+
+from datetime import datetime
 
 from sqlalchemy import Connection, select
 
 from overread.store.engine import upsert
-from overread.store.tables import inbox, offsets
+from overread.store.tables import inbox, offsets, purges
 
 
 def first_time(tx: Connection, group: str, event: str) -> bool:
@@ -17,6 +19,18 @@ def first_time(tx: Connection, group: str, event: str) -> bool:
 def was_handled(tx: Connection, group: str, event: str) -> bool:
     """Look without entering: spares the work of `prepare` on a redelivery."""
     return tx.execute(select(inbox.c.event).where(inbox.c.group == group, inbox.c.event == event)).first() is not None
+
+
+def note_purge(tx: Connection, group: str, study: str, time: datetime) -> None:
+    """Remember that the study was purged at this time."""
+    row = upsert(purges).values(group=group, study=study, time=time)
+    tx.execute(row.on_conflict_do_update(index_elements=["group", "study"], set_={"time": time}))
+
+
+def was_purged_since(tx: Connection, group: str, study: str, time: datetime) -> bool:
+    """Return whether the study was purged after something was said of it: a late event must not bring it back."""
+    later = (purges.c.group == group) & (purges.c.study == study) & (purges.c.time > time)
+    return tx.execute(select(purges.c.study).where(later)).first() is not None
 
 
 def advance(tx: Connection, group: str, topic: str, partition: int, following: int) -> None:

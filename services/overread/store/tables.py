@@ -45,6 +45,17 @@ inbox = Table(
 )
 """Which group has had the effect of which event."""
 
+purges = Table(
+    "purges",
+    metadata,
+    Column("group", String, nullable=False),
+    Column("study", String, nullable=False),
+    Column("time", DateTime(timezone=True), nullable=False),
+    PrimaryKeyConstraint("group", "study"),
+)
+"""When a study was purged, as each group heard it. Topics have no order among each other: what was said before and is
+heard after is dropped."""
+
 offsets = Table(
     "offsets",
     metadata,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
 
 import numpy as np
 from sqlalchemy import Connection, delete, select, update
@@ -12,7 +11,7 @@ from overread.core.codec import Envelope
 from overread.core.events import CandidateReceived, CandidateScored, Event, FindingCorrected, StudyPurged
 from overread.core.splits import Split
 from overread.store.engine import upsert
-from overread.trainer.tables import trainer_labels, trainer_pool, trainer_purged, trainer_requests, trainer_scores
+from overread.trainer.tables import trainer_labels, trainer_pool, trainer_requests, trainer_scores
 from overread.worker import Effect
 
 
@@ -52,7 +51,7 @@ class Rate:
     def apply(self, tx: Connection, envelope: Envelope[CandidateScored], prepared: bytes) -> Sequence[Event]:
         """Keep the latest: scores of one candidate come in the order in which they were made."""
         event = envelope.event
-        if event.split is Split.TRAIN and not purged_since(tx, event.study, envelope.time):
+        if event.split is Split.TRAIN:
             values = {"model": event.model, "classes": len(event.logits[0]), "logits": prepared}
             row = upsert(trainer_scores).values(candidate=event.candidate, study=event.study, **values)
             tx.execute(row.on_conflict_do_update(index_elements=["candidate"], set_=values))
@@ -67,8 +66,6 @@ class Learn(Effect):
     def apply(self, tx: Connection, envelope: Envelope[FindingCorrected], _prepared: None) -> Sequence[Event]:
         """Replace the label, never by an older version; of locked patients note only that they were read."""
         event = envelope.event
-        if purged_since(tx, event.study, envelope.time):
-            return ()
         tx.execute(
             update(trainer_pool).where(trainer_pool.c.candidate == event.candidate).values(read=event.readers > 0)
         )
@@ -103,18 +100,6 @@ class Learn(Effect):
         return ()
 
 
-def note_purge(tx: Connection, study: str, time: datetime) -> None:
-    """Remember when a study was purged."""
-    row = upsert(trainer_purged).values(study=study, time=time)
-    tx.execute(row.on_conflict_do_update(index_elements=["study"], set_={"time": time}))
-
-
-def purged_since(tx: Connection, study: str, time: datetime) -> bool:
-    """Return whether the study was purged after something was said of it."""
-    table = trainer_purged
-    return tx.execute(select(table.c.study).where(table.c.study == study, table.c.time > time)).first() is not None
-
-
 class Forget(Effect):
     """A purged study teaches no more."""
 
@@ -123,7 +108,6 @@ class Forget(Effect):
     def apply(self, tx: Connection, envelope: Envelope[StudyPurged], _prepared: None) -> Sequence[Event]:
         """Delete its rows."""
         study = envelope.event.key
-        note_purge(tx, study, envelope.time)
         for table in (trainer_pool, trainer_scores, trainer_labels, trainer_requests):
             tx.execute(delete(table).where(table.c.study == study))
         return ()

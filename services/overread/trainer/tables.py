@@ -116,12 +116,3 @@ trainer_rounds = Table(
 )
 """`state`: waiting (for more labels), reading (what was asked for), stopped (nobody may ask), each with its reason |
 registered. `labels_sha256` is what it learnt, or what it had when it said so. Round 0 is the bootstrap."""
-
-trainer_purged = Table(
-    "trainer_purged",
-    metadata,
-    Column("study", String, primary_key=True),
-    Column("time", DateTime(timezone=True), nullable=False),
-)
-"""When a study was purged last. Topics have no order among each other: what was said before and is heard after is
-dropped."""

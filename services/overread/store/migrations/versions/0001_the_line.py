@@ -143,12 +143,6 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("order"),
     )
     op.create_table(
-        "inference_purged",
-        sa.Column("study", sa.String(), nullable=False),
-        sa.Column("time", sa.DateTime(timezone=True), nullable=False),
-        sa.PrimaryKeyConstraint("study"),
-    )
-    op.create_table(
         "inference_read",
         sa.Column("candidate", sa.String(), nullable=False),
         sa.Column("study", sa.String(), nullable=False),
@@ -187,6 +181,13 @@ def upgrade() -> None:
     with op.batch_alter_table("outbox", schema=None) as batch_op:
         batch_op.create_index("outbox_order", ["topic", "partition", "id"], unique=False)
 
+    op.create_table(
+        "purges",
+        sa.Column("group", sa.String(), nullable=False),
+        sa.Column("study", sa.String(), nullable=False),
+        sa.Column("time", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("group", "study"),
+    )
     op.create_table(
         "review_candidates",
         sa.Column("candidate", sa.String(), nullable=False),
@@ -314,12 +315,6 @@ def upgrade() -> None:
         batch_op.create_index("rollout_evidence_version", ["version"], unique=False)
 
     op.create_table(
-        "rollout_purged",
-        sa.Column("study", sa.String(), nullable=False),
-        sa.Column("time", sa.DateTime(timezone=True), nullable=False),
-        sa.PrimaryKeyConstraint("study"),
-    )
-    op.create_table(
         "rollout_signoffs",
         sa.Column("evidence", sa.String(), nullable=False),
         sa.Column("name", sa.String(), nullable=False),
@@ -402,12 +397,6 @@ def upgrade() -> None:
         batch_op.create_index("trainer_pool_study", ["study"], unique=False)
         batch_op.create_index("trainer_pool_unread", ["split", "read"], unique=False)
 
-    op.create_table(
-        "trainer_purged",
-        sa.Column("study", sa.String(), nullable=False),
-        sa.Column("time", sa.DateTime(timezone=True), nullable=False),
-        sa.PrimaryKeyConstraint("study"),
-    )
     op.create_table(
         "trainer_requests",
         sa.Column("candidate", sa.String(), nullable=False),

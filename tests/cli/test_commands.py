@@ -1,0 +1,268 @@
+"""The command line: help for everything, JSON that parses, and an error that is one clear line and exit code 2."""
+
+from __future__ import annotations
+
+import gc
+import json
+import logging
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from io import StringIO
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from gateway.arrivals import ROOT, arrival
+from inference.pictures import APPLICATION, export
+from overread import cli
+from overread.cli.app import app
+from overread.topology import ROOMS
+from overread_learn.applications import load
+
+
+class Said(NamedTuple):
+    code: int
+    out: str
+    err: str
+
+    @property
+    def facts(self) -> Any:
+        return json.loads(self.out)
+
+
+Run = Callable[..., Said]
+
+
+@pytest.fixture
+def overread(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Run]:
+    """Run `overread` as its entry point does, in a data directory of its own."""
+    for name in list(os.environ):
+        if name.startswith("OVERREAD_"):
+            monkeypatch.delenv(name)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "500")  # rich would break a long line for a narrow terminal
+
+    def run(*arguments: str) -> Said:
+        monkeypatch.setattr(sys, "argv", ["overread", *arguments])
+        monkeypatch.setattr(sys, "stdin", StringIO())  # nobody answers
+        try:
+            code = cli.main()
+        except SystemExit as ended:
+            code = ended.code
+        said = capsys.readouterr()
+        return Said(int(code or 0), said.out, said.err)
+
+    # A room takes over signals and the log of its process, which is the tests' own here.
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    handlers = [signal.getsignal(number) for number in numbers]
+    root = logging.getLogger()
+    ours, level = root.handlers[:], root.level
+    yield run
+    for number, handler in zip(numbers, handlers, strict=True):
+        signal.signal(number, handler)
+    root.handlers[:] = ours
+    root.setLevel(level)
+
+
+def commands(group: Any, path: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
+    """Every command and group there is."""
+    found = [path]
+    for name, command in getattr(group, "commands", {}).items():
+        found += commands(command, (*path, name))
+    return found
+
+
+ALL = commands(typer.main.get_command(app))
+
+
+def test_all_commands_of_the_design_are_there() -> None:
+    names = {" ".join(path) for path in ALL}
+    assert {"up", "run", "status", "doctor", "replay", "purge", "send", "read", "generate"} <= names
+    assert {"rollout list", "rollout show", "rollout sign", "rollout stop"} <= names
+    assert {"labels list", "labels import", "models list", "models show", "models import"} <= names
+
+
+@pytest.mark.parametrize("path", ALL, ids=" ".join)
+def test_every_command_explains_itself(path: tuple[str, ...]) -> None:
+    said = CliRunner().invoke(app, [*path, "--help"])
+    assert said.exit_code == 0
+    assert "Usage" in said.output
+    assert len(said.output.splitlines()) > 5
+
+
+def test_help_does_not_wait_for_what_only_rooms_need() -> None:
+    import subprocess  # noqa: PLC0415
+
+    script = (
+        "import sys; sys.argv = ['overread', '--help']\n"
+        "from overread.cli import main\n"
+        "try: main()\n"
+        "except SystemExit as ended: assert not ended.code\n"
+        "heavy = {'torch', 'mlflow', 'onnxruntime', 'cv2', 'fastapi', 'pynetdicom', 'sqlalchemy'} & set(sys.modules)\n"
+        "print('heavy:', sorted(heavy), file=sys.stderr)"
+    )
+    said = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60)
+    assert "heavy: []" in said.stderr
+
+
+FAULTS: dict[str, tuple[tuple[str, ...], str]] = {
+    "an assignment without a value": (("--set", "gateway.port", "status"), "name=value"),
+    "a misspelt setting": (("--set", "gateway.prot=1", "status"), "gateway.prot"),
+    "a setting that cannot work": (("--set", "review.host=0.0.0.0", "status"), "review.host"),
+    "an absent configuration": (("--config", "absent.yaml", "status"), "absent.yaml"),
+    "a data directory that is a file": (("--data", "taken", "status"), "--data"),
+    "an unknown application": (("--set", "application=nonsense", "run", "inference"), "application"),
+    "an unknown room": (("run", "cellar"), "cellar"),
+    "an unknown strategy": (("--set", "trainer.strategy=guess", "run", "trainer.selection"), "trainer.strategy"),
+    "another database": (("--set", "store_url=mysql://x", "status"), "mysql"),
+    "no such folder to send": (("send", "absent"), "absent"),
+    "nothing to send": (("send", "."), "no *.dcm"),
+    "no such version": (("rollout", "show", "7"), "no version 7"),
+    "no such version to sign": (("rollout", "sign", "7", "--name", "x"), "no version 7"),
+    "no such version to stop": (("rollout", "stop", "7", "--name", "x", "--reason", "y"), "no version 7"),
+    "no such study": (("purge", "1.2.3", "--yes"), "no such study"),
+    "a replay onto something": (("replay", "--into", "taken"), "taken"),
+    "a model that is absent": (("models", "import", "absent.onnx"), "absent.onnx"),
+    "a model that is garbage": (("models", "import", "taken"), "taken"),
+    "no such model": (("models", "show", "7"), "no version 7"),
+    "a protocol that is garbage": (("--set", "rollout.protocol=taken", "run", "rollout"), "rollout.protocol"),
+    "a model to serve that is garbage": (("run", "inference", "--model", "taken"), "inference.model"),
+    "phantoms onto something": (("generate", "."), "not empty"),
+}
+
+
+@pytest.mark.network
+@pytest.mark.parametrize(("arguments", "named"), FAULTS.values(), ids=FAULTS)
+def test_an_error_of_ours_is_a_clear_line_and_exit_code_two(
+    overread: Run, tmp_path: Path, arguments: tuple[str, ...], named: str
+) -> None:
+    (tmp_path / "taken").write_bytes(b"this is something else")
+    said = overread(*arguments)
+    assert said.code == 2, said
+    assert said.err.count("error:") == 1
+    assert named in said.err
+    assert "Traceback" not in said.err + said.out
+    ours = [line for line in said.err.splitlines() if not line.startswith("{") and "━" not in line]
+    assert len(ours) <= 3, "one line, and a line a fault for settings"
+
+
+@pytest.mark.network
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # pynetdicom leaves its socket open
+def test_a_gateway_that_is_away_is_said_with_its_address(overread: Run, tmp_path: Path) -> None:
+    (tmp_path / "one.dcm").write_bytes(arrival().content)
+    said = overread("send", "one.dcm", "--port", "9")
+    gc.collect()
+    assert said.code == 2
+    assert "127.0.0.1:9" in said.err
+
+
+def test_words_that_are_no_command_are_exit_code_two(overread: Run) -> None:
+    for arguments in (("nonsense",), ("rollout", "sign"), ("read",), ("status", "--jsno")):
+        assert overread(*arguments).code == 2
+
+
+@pytest.mark.network
+@pytest.mark.parametrize(
+    "arguments", [("status",), ("labels", "list"), ("models", "list"), ("rollout", "list"), ("doctor",)], ids=" ".join
+)
+def test_facts_are_json_or_a_table(overread: Run, arguments: tuple[str, ...]) -> None:
+    said = overread(*arguments, "--json")
+    assert said.code in {0, 1} if arguments == ("doctor",) else said.code == 0, said.err
+    assert isinstance(said.facts, dict if arguments == ("status",) else list)
+    table = overread(*arguments)
+    assert table.code == said.code
+    assert table.out.strip()
+
+
+def test_the_status_of_an_empty_house(overread: Run) -> None:
+    facts = overread("status", "--json").facts
+    assert [room["room"] for room in facts["rooms"]] == list(ROOMS)
+    assert {room["state"] for room in facts["rooms"]} == {"stopped"}
+    assert facts["serving"] is None
+    assert facts["gateway"] == {"studies": 0, "instances": 0, "quarantined": 0, "patients": {}}
+    assert facts["problems"] == []
+
+
+@pytest.mark.network
+def test_the_doctor_says_what_is_missing_and_what_mends_it(overread: Run, tmp_path: Path) -> None:
+    said = overread("--set", "blobs_reserve_mb=1000000000000", "--set", "gateway.port=0", "doctor", "--json")
+    assert said.code == 1
+    found = {check["what"]: check for check in said.facts}
+    assert (found["python"]["state"], found["disk"]["state"]) == ("ok", "missing")
+    assert "0xA700" in found["disk"]["mend"]
+    assert overread("--set", f"trainer.weights={tmp_path}/absent.pth", "doctor").code == 1
+    assert not (tmp_path / "overread-data").exists(), "looking changes nothing"
+
+
+@pytest.mark.network
+def test_the_doctor_sees_a_port_that_is_taken(overread: Run) -> None:
+    import socket  # noqa: PLC0415
+
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        facts = overread("--set", f"gateway.port={port}", "doctor", "--json").facts
+    (check,) = [one for one in facts if one["what"] == f"port {port}"]
+    assert check["state"] == "absent"
+    assert "OVERREAD_GATEWAY__PORT" in check["mend"]
+
+
+def test_the_version_is_printed(overread: Run) -> None:
+    from importlib.metadata import version  # noqa: PLC0415
+
+    assert overread("--version").out.strip() == version("overread")
+
+
+def test_a_model_is_imported_once_and_told_to_the_rooms(overread: Run, tmp_path: Path) -> None:
+    (tmp_path / "model.onnx").write_bytes(export(tmp_path, 1, application=load("lung-nodule")))
+    first = overread("models", "import", "model.onnx", "--json").facts
+    assert overread("models", "import", "model.onnx", "--json").facts == first
+    (listed,) = overread("models", "list", "--json").facts
+    assert (listed["version"], listed["kind"], listed["champion"]) == (1, "imported", False)
+    shown = overread("models", "show", "1", "--json").facts
+    assert shown["intact"] is True
+    assert shown["file_sha256"] == first["sha256"]
+    (file,) = (tmp_path / "overread-data" / "models").rglob("model.onnx")
+    file.write_bytes(b"changed")
+    assert overread("models", "show", "1", "--json").facts["intact"] is False
+
+
+def test_a_model_of_another_geometry_is_refused(overread: Run, tmp_path: Path) -> None:
+    other = replace(APPLICATION, context=20.0)
+    (tmp_path / "model.onnx").write_bytes(export(tmp_path, 1, application=other))
+    said = overread("models", "import", "model.onnx")
+    assert said.code == 2
+    assert "another way" in said.err
+
+
+def test_a_study_is_purged_by_its_uid_once_and_only_when_confirmed(overread: Run, tmp_path: Path) -> None:
+    from overread import config  # noqa: PLC0415
+    from overread.bootstrap import House  # noqa: PLC0415
+    from overread.core.splits import SplitPolicy  # noqa: PLC0415
+    from overread.gateway.admission import Admission  # noqa: PLC0415
+
+    house = House(config.load(data=tmp_path / "overread-data"))
+    Admission(house.store, house.bus.append, house.blobs, house.pseudonyms, SplitPolicy()).admit(arrival())
+    house.close()
+    study = f"{ROOT}.2.1"
+    assert overread("purge", study).code == 1, "nobody answered, so nothing may go"
+    assert overread("status", "--json").facts["gateway"]["instances"] == 1
+    facts = overread("purge", study, "--yes", "--json").facts
+    assert (facts["instances"], facts["blobs"], facts["labels"], facts["versions"]) == (1, 1, 0, [])
+    assert overread("status", "--json").facts["gateway"]["instances"] == 0
+    assert overread("purge", study, "--yes").code == 2
+
+
+def test_an_empty_house_replays_to_an_empty_house(overread: Run, tmp_path: Path) -> None:
+    said = overread("replay", "--into", "rebuilt.db", "--verify", "--json")
+    assert said.code == 0, said
+    assert said.facts == {"candidates": 0, "facts": 0, "skipped": 0, "differences": []}
+    assert (tmp_path / "rebuilt.db").exists()
+    assert overread("replay", "--into", "rebuilt.db").code == 2
+
+
