@@ -17,6 +17,7 @@ from pathlib import Path
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # a hospital's registry calls nobody
 os.environ.setdefault("DO_NOT_TRACK", "true")
+os.environ.setdefault("MLFLOW_CONFIGURE_LOGGING", "false")  # nor does it write lines of its own beside our log
 
 from mlflow import MlflowClient
 from mlflow.entities.model_registry import ModelVersion

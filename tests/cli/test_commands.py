@@ -264,5 +264,3 @@ def test_an_empty_house_replays_to_an_empty_house(overread: Run, tmp_path: Path)
     assert said.facts == {"candidates": 0, "facts": 0, "skipped": 0, "differences": []}
     assert (tmp_path / "rebuilt.db").exists()
     assert overread("replay", "--into", "rebuilt.db").code == 2
-
-

@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import select
 
 from inference.pictures import APPLICATION, MIDDLE, SIDE, Archive
-from inference.words import corrected, hear, perform, purged, received
+from inference.words import corrected, deliver, hear, perform, purged, received
 from overread import config
 from overread.core.corrections import Verdict
 from overread.core.events import CandidateScored, Place
@@ -221,11 +221,11 @@ def test_a_purged_study_is_forgotten_and_a_fact_from_before_does_not_bring_it_ba
     room.serve(networks[0])
     places = archive.add([1, 0])
     room.hear(*(received(number, place) for number, place in enumerate(places)), corrected(0), corrected(1))
-    room.hear(purged("s-0"), minutes=5)
-    room.hear(corrected(0, version=2), minutes=4)
+    deliver(room.store, room.handlers, purged("s-0"), minutes=5)
+    deliver(room.store, room.handlers, corrected(0, version=2), minutes=4)
     assert room.row("c-000") is None
     assert room.row("c-001") is not None
     with room.store.reading() as tx:
         assert tx.execute(select(inference_read.c.candidate)).scalars().all() == ["c-001"]
-    room.hear(received(0, places[0]), corrected(0, version=3), minutes=6)
+    deliver(room.store, room.handlers, received(0, places[0]), corrected(0, version=3), minutes=6)
     assert room.row("c-000").read, "sent again after the purge it is a study like any other"

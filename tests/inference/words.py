@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from overread.bus.embedded import EmbeddedBus
 from overread.core.codec import Envelope
 from overread.core.corrections import LABEL, Verdict
 from overread.core.events import (
@@ -20,6 +21,8 @@ from overread.core.events import (
 )
 from overread.core.splits import Split
 from overread.store.engine import Store
+from overread.topology import TOPICS
+from overread.worker import Worker
 
 NAME = "overread-lung-nodule"
 NOON = datetime(2026, 3, 4, 12, tzinfo=UTC)
@@ -104,6 +107,15 @@ def hear(store: Store, handlers: Any, *events: Event, minutes: float = 0.0) -> l
                 with store.writing() as tx:
                     said += handler.apply(tx, envelope, prepared)
     return said
+
+
+def deliver(store: Store, handlers: Any, *events: Event, minutes: float = 0.0) -> None:
+    """Let a real worker hear events over a real bus: what is its rule, and not a handler's, holds here too."""
+    bus = EmbeddedBus(store, {name: topic.partitions for name, topic in TOPICS.items()})
+    bus.publish([Envelope(event, "tests", time=NOON + timedelta(minutes=minutes)).record() for event in events])
+    worker = Worker("tests", store=store, bus=bus, outbox=bus.append, handlers=handlers)
+    while worker.step(0.0):
+        pass
 
 
 def perform(store: Store, duty: Any) -> list[Event] | None:

@@ -6,8 +6,10 @@ import pytest
 
 from inference.pictures import Archive
 from overread.registry import Registry
+from overread.store.engine import Store
 from registry.shelf import make_template, open_shelf
 from rollout.networks import train
+from rollout.room import Room
 
 
 @pytest.fixture(scope="session")
@@ -29,3 +31,8 @@ def archive(tmp_path: Path) -> Archive:
 def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     """Real networks: an untrained one, two that learnt the pictures, and one of them with its head turned round."""
     return train(tmp_path_factory.mktemp("models"))
+
+
+@pytest.fixture
+def room(store: Store, registry: Registry, archive: Archive, models: dict[str, bytes]) -> Room:
+    return Room(store, registry, archive, models)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from sqlalchemy import select
 
-from inference.words import NAME, NOWHERE, corrected, hear, promoted, purged, received, registered
+from inference.words import NAME, NOWHERE, corrected, deliver, hear, promoted, purged, received, registered
 from overread.core.corrections import Verdict
 from overread.core.events import Event, Kind, ModelRejected
 from overread.core.splits import Split
@@ -74,16 +74,16 @@ def test_the_digest_changes_with_every_label_and_only_then(store: Store) -> None
 def test_a_purged_study_teaches_no_more_and_a_fact_from_before_does_not_bring_it_back(store: Store) -> None:
     """The topics of candidates and facts have no order among each other: after a stop the purge may be heard first."""
     hears(store, received(1), received(2), corrected(1), corrected(2))
-    hears(store, purged("s-1"), minutes=5)
-    hears(store, corrected(1, Verdict.REJECTED, version=2), minutes=4)
+    deliver(store, HANDLERS, purged("s-1"), minutes=5)
+    deliver(store, HANDLERS, corrected(1, Verdict.REJECTED, version=2), minutes=4)
     assert set(known(store)) == {"c-002"}
-    hears(store, received(1), corrected(1, version=3), minutes=6)
+    deliver(store, HANDLERS, received(1), corrected(1, version=3), minutes=6)
     assert set(known(store)) == {"c-001", "c-002"}, "sent again after the purge it is a study like any other"
 
 
 def test_a_purge_that_is_heard_before_everything_else_leaves_nothing(store: Store) -> None:
-    hears(store, purged("s-1"), minutes=5)
-    hears(store, corrected(1), minutes=1)
+    deliver(store, HANDLERS, purged("s-1"), minutes=5)
+    deliver(store, HANDLERS, corrected(1), minutes=1)
     assert known(store) == {}
 
 

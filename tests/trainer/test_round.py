@@ -1,4 +1,4 @@
-"""A whole round on pictures that are learnt in seconds: train, export, register, announce; and every reason not to."""
+"""A whole round on pictures that are learnt in seconds: train, export, register, announce."""
 
 from __future__ import annotations
 
@@ -9,80 +9,23 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from sqlalchemy import select
 
-from inference.pictures import APPLICATION, Archive
-from inference.words import NOON, corrected, hear, perform, promoted, purged, received, registered
+from inference.pictures import APPLICATION
+from inference.words import promoted
 from overread import config
-from overread.core.corrections import Verdict
 from overread.core.errors import Fenced, Misconfigured
-from overread.core.events import ChallengerRegistered, Kind, Place, Purpose, ReadRequested
+from overread.core.events import ChallengerRegistered, Kind
 from overread.core.splits import Split
-from overread.registry import WEIGHTS_FILE, Registry
-from overread.store.engine import Store, upsert
+from overread.registry import WEIGHTS_FILE
 from overread.store.leases import Lease
 from overread.trainer import bootstrap
 from overread.trainer import round as rounds
 from overread.trainer.labels import Neighbourhoods, fixed_patches, labelled
-from overread.trainer.pool import Admit, Forget, Learn
-from overread.trainer.round import Round
-from overread.trainer.tables import trainer_requests, trainer_rounds
-from overread.trainer.versions import Promote, Register
 from overread_learn.evaluate import auc
 from overread_learn.nets import WeightsUnavailable, build, from_bytes
 from overread_learn.patches import cut
 from overread_learn.scoring import Scorer, probability
-
-HANDLERS = (Admit(), Learn(), Register(), Promote(), Forget())
-
-
-@pytest.fixture(scope="session")
-def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A file of a trunk, as an administrator would bring it: no test downloads anything."""
-    path = tmp_path_factory.mktemp("weights") / "squeeze.pth"
-    torch.save(build("squeezenet1_1", 2, None, 5).net.state_dict(), path)
-    return path
-
-
-class Room:
-    def __init__(self, store: Store, registry: Registry, archive: Archive, weights: Path, **settings: Any) -> None:
-        self.store, self.registry, self.archive, self.weights = store, registry, archive, weights
-        self.settings = config.Trainer(**{"weights": weights, "epochs": 1, "least_labels": 8, **settings})
-        self.lease = Lease(store, "trainer.round", "tests")
-        self.duty = self.start()
-
-    def start(self, lease: Lease | None = None) -> Round:
-        """A process of its own: nothing is remembered but what stands in the database."""
-        views = self.archive.views()
-        return Round(self.store, self.registry, views, self.settings, lease or self.lease, lambda: NOON)
-
-    def hear(self, *events: Any) -> None:
-        hear(self.store, HANDLERS, *events)
-
-    def look(self) -> list[Any] | None:
-        return perform(self.store, self.duty)
-
-    def bootstrap(self) -> ChallengerRegistered:
-        (said,) = self.look() or ()
-        assert isinstance(said, ChallengerRegistered)
-        self.hear(said, promoted(said.version, said.sha256, cleared=False))
-        return said
-
-    def label(self, first: int, labels: list[int], split: Split = Split.TRAIN) -> list[Place]:
-        places = self.archive.add(labels, first)
-        for number, (label, place) in enumerate(zip(labels, places, strict=True), first):
-            verdict = Verdict.CONFIRMED if label else Verdict.REJECTED
-            self.hear(received(number, place, split=split), corrected(number, verdict, place=place, split=split))
-        return places
-
-    def row(self, number: int) -> Any:
-        with self.store.reading() as tx:
-            return tx.execute(select(trainer_rounds).where(trainer_rounds.c.round == number)).one_or_none()
-
-
-@pytest.fixture
-def room(store: Store, registry: Registry, archive: Archive, weights: Path) -> Room:
-    return Room(store, registry, archive, weights)
+from trainer.room import Room
 
 
 def test_the_first_look_registers_the_bootstrap_and_waits_for_rollout(room: Room) -> None:
@@ -222,126 +165,6 @@ def test_a_round_whose_lease_was_lost_writes_nothing(room: Room, monkeypatch: py
     with pytest.raises(Fenced):
         room.look()
     assert room.row(0) is None
-
-
-def reason(room: Room) -> tuple[str, str]:
-    assert room.look() == []
-    row = room.row(1)
-    assert room.look() is None, "the same is said again and again"
-    return row.state, row.reason
-
-
-def test_too_few_labels_and_one_class_wait_for_more(room: Room) -> None:
-    room.bootstrap()
-    room.label(100, [1, 0], Split.VALIDATION)
-    room.label(0, [1] * 7)
-    assert reason(room) == ("waiting", "waiting: fewer than 8 labels of train patients")
-    before = room.row(1).labels_sha256
-    room.label(20, [1])
-    state, why = reason(room)
-    assert state == "waiting"
-    assert "one class" in why
-    assert "train" in why
-    assert room.row(1).labels_sha256 != before, "selection would not know that these labels were not enough either"
-    room.label(30, [0])
-    assert len(room.look() or ()) == 1
-
-
-def test_one_class_of_validation_asks_no_train_reads(room: Room) -> None:
-    """Validation patients are read completely: more labels of train patients would never mend it."""
-    room.bootstrap()
-    room.label(0, [1, 0] * 4)
-    room.label(100, [0, 0], Split.VALIDATION)
-    state, why = reason(room)
-    assert state == "reading"
-    assert "one class among the labels of validation" in why
-
-
-def ask(room: Room, number: int, purpose: Purpose) -> None:
-    event = ReadRequested(candidate=f"c-{number:03}", study=f"s-{number}", purpose=purpose, round=1, rank=0)
-    with room.store.writing() as tx:
-        tx.execute(upsert(trainer_requests).values(**event.model_dump()))
-
-
-def test_open_reads_are_waited_for(room: Room) -> None:
-    room.bootstrap()
-    room.label(0, [1, 0] * 4)
-    room.label(100, [1, 0], Split.VALIDATION)
-    room.hear(received(50))
-    ask(room, 50, Purpose.ACQUISITION)
-    assert reason(room)[0] == "reading"
-    room.hear(purged("s-50"))
-    assert len(room.look() or ()) == 1
-
-
-def test_half_of_the_validation_reads_are_enough(room: Room) -> None:
-    room.bootstrap()
-    room.label(0, [1, 0] * 4)
-    room.label(100, [1, 0], Split.VALIDATION)
-    for number in (100, 101, 110, 111, 112):
-        if number > 105:
-            room.hear(received(number, split=Split.VALIDATION))
-        ask(room, number, Purpose.REFERENCE)
-    assert reason(room) == ("reading", "reading: more than half of the validation patients' reads are open")
-    room.hear(corrected(110, Verdict.UNSURE, split=Split.VALIDATION))
-    assert len(room.look() or ()) == 1
-
-
-def test_all_rounds_done_is_said(store: Store, registry: Registry, archive: Archive, weights: Path) -> None:
-    room = Room(store, registry, archive, weights, most_rounds=1)
-    room.bootstrap()
-    room.label(0, [1, 0] * 4)
-    room.label(100, [1, 0], Split.VALIDATION)
-    (said,) = room.look() or ()
-    room.hear(said, promoted(2, said.sha256))
-    room.label(40, [1])
-    assert room.look() == []
-    assert room.row(2).reason == "all 1 rounds are done"
-
-
-def test_a_champion_without_weights_stops_the_rounds_and_is_not_fetched_for_ever(
-    room: Room, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    room.bootstrap()
-    content = room.registry.fetch(1)
-    assert content is not None
-    version, _ = room.registry.register(
-        "import", model=content + b"\0", weights=None, tags={}, parameters={}, metrics={}
-    )
-    room.hear(registered(version, "2" * 64, Kind.IMPORTED, 0), promoted(version, "2" * 64))
-    room.label(0, [1, 0] * 4)
-    room.label(100, [1, 0], Split.VALIDATION)
-    fetched = []
-    fetch = room.registry.fetch
-    monkeypatch.setattr(room.registry, "fetch", lambda *what: fetched.append(what) or fetch(*what))
-    state, why = reason(room)
-    assert state == "stopped", "as `waiting` it would have readers asked for labels that nobody can learn from"
-    assert "imported without weights" in why
-    assert room.look() is None
-    assert len(fetched) == 1
-
-
-def test_a_round_that_failed_is_not_trained_again_on_the_same_labels(
-    room: Room, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Divergence is made by hand: which rate diverges differs between machines."""
-    room.bootstrap()
-    room.label(0, [1, 0] * 4)
-    room.label(100, [1, 0], Split.VALIDATION)
-    tried = []
-    finetune = rounds.finetune
-
-    def diverges(*given: Any, **more: Any) -> Any:
-        tried.append(1)
-        if len(tried) == 1:
-            raise rounds.Diverged("the loss is not finite")
-        return finetune(*given, **more)
-
-    monkeypatch.setattr(rounds, "finetune", diverges)
-    assert reason(room) == ("waiting", "waiting: the loss is not finite")
-    assert len(tried) == 1
-    room.label(40, [1, 0])
-    assert len(room.look() or ()) == 1
 
 
 def test_pixels_that_are_gone_are_left_out(room: Room) -> None:
