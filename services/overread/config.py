@@ -106,6 +106,7 @@ class Trainer(_Section):
     least_labels: int = Field(20, ge=2)
     """Labels of train patients before the first round."""
     arch: str = "squeezenet1_1"
+    """Torchvision's name. A random start takes another one (trainer/recipe.py)."""
     weights: Path | None = None
     """ImageNet weights by file; without it they are downloaded, and failing that the start is random and says so."""
     epochs: int | None = Field(None, ge=1)

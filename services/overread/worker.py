@@ -3,8 +3,8 @@
 `prepare` reads and computes while no transaction is open; `apply` only writes, in milliseconds, and returns the events
 that follow. Inbox, effect, outbox and offset share one transaction, a savepoint an event, so an effect happens once
 however often its event is delivered. Scoring for 100 ms inside the transaction would lock every other room out of
-SQLite; outside it nobody waits. What is wrong for ever becomes a dead letter and blocks nobody; what is away for a while
-is tried again in place; too many dead letters in a row stop the worker: a bad release, not bad events.
+SQLite; outside it nobody waits. What is wrong for ever becomes a dead letter and blocks nobody; what is away is tried
+again in place; too many dead letters in a row stop the worker: a bad release, not bad events.
 """
 
 from __future__ import annotations

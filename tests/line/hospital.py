@@ -55,7 +55,7 @@ class Hospital:
                     "gateway": {"port": self.dicom},
                     "review": {"port": self.page},
                     "candidates": {"settle_seconds": 2.0},
-                    "trainer": {"budget": 40, "audit": 2, "epochs": 8, "least_labels": 20},
+                    "trainer": {"budget": 40, "audit": 2, "epochs": 16, "least_labels": 20},
                     "rollout": {"protocol": str(protocol)},
                 }
             )

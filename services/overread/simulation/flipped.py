@@ -12,8 +12,9 @@ from overread.core.splits import Split
 from overread.pacs.views import Views
 from overread.registry import WEIGHTS_FILE
 from overread.trainer import labels as teaching
+from overread.trainer.recipe import began_at_random, recipe
 from overread_learn.export import export
-from overread_learn.finetune import Recipe, finetune
+from overread_learn.finetune import finetune
 from overread_learn.nets import from_bytes
 
 EPOCHS = 6
@@ -26,24 +27,19 @@ def train_flipped(house: House, champion: int, file: Path, *, on_epoch: Callable
     """
     with house.store.reading() as tx:
         train, validation = teaching.labelled(tx, Split.TRAIN), teaching.labelled(tx, Split.VALIDATION)
+        scratch = began_at_random(tx)
     views = Views(house.slices, house.application)
     samples = teaching.Neighbourhoods(views, train)
     samples.labels = 1 - samples.labels
     patches, truth = teaching.fixed_patches(views, validation)
     weights = house.registry.fetch(champion, WEIGHTS_FILE)
     assert weights is not None  # noqa: S101 - the demo's champions come from rounds
-    application = house.application
-    recipe = Recipe(
-        rate=application.rate,
-        head_rate=application.head_rate,
-        gamma=application.gamma,
-        epochs=EPOCHS,
-        momentum=application.momentum,
-        batch=16,
-        seed=0,
-        balance=True,
-    )
+    settings = house.settings.trainer.model_copy(update={"epochs": EPOCHS})
     fitted = finetune(
-        from_bytes(weights), samples, (patches, np.asarray(1 - truth)), recipe, on_epoch=lambda r: on_epoch(r.epoch)
+        from_bytes(weights),
+        samples,
+        (patches, np.asarray(1 - truth)),
+        recipe(house.application, settings, seed=0, scratch=scratch),
+        on_epoch=lambda report: on_epoch(report.epoch),
     )
-    export(fitted.model, application, file, extra={"overread.kind": "flipped"})
+    export(fitted.model, house.application, file, extra={"overread.kind": "flipped"})

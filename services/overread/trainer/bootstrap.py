@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from overread.config import Trainer
 from overread.core.errors import Misconfigured
+from overread.trainer.recipe import RANDOM, SCRATCH_ARCH
 from overread_learn.nets import Classifier, WeightsUnavailable, build
 
 log = logging.getLogger(__name__)
@@ -34,7 +35,7 @@ def start(settings: Trainer, classes: int) -> Start:
     try:
         return Start(build(settings.arch, classes, "imagenet", settings.seed), "imagenet")
     except WeightsUnavailable as error:
-        log.warning("random start: ImageNet weights can't be had", extra={"reason": str(error)})
-        return Start(build(settings.arch, classes, None, settings.seed), "random")
+        log.warning("random start: no ImageNet weights", extra={"arch": SCRATCH_ARCH, "reason": str(error)})
+        return Start(build(SCRATCH_ARCH, classes, None, settings.seed), RANDOM)
     except ValueError as error:
         raise Misconfigured(f"trainer.arch: {error}") from error

@@ -30,18 +30,18 @@ from overread.store.engine import Store, upsert
 from overread.store.leases import Lease
 from overread.trainer import labels as teaching
 from overread.trainer.bootstrap import start
+from overread.trainer.recipe import began_at_random, recipe
 from overread.trainer.selection import next_round, open_reads, reference_reads
 from overread.trainer.tables import trainer_rounds
 from overread.trainer.versions import Model, champion, pending
 from overread_learn.export import export, parity
-from overread_learn.finetune import Diverged, EpochReport, Fitted, Recipe, finetune
+from overread_learn.finetune import Diverged, EpochReport, Fitted, finetune
 from overread_learn.nets import Classifier, from_bytes, to_bytes
 
 log = logging.getLogger(__name__)
 
 PARITY = 1e-4
 """Largest difference of probabilities between PyTorch and the exported file."""
-BATCH = 16
 
 
 class Outcome(NamedTuple):
@@ -163,7 +163,7 @@ class Round:
     def _bootstrap(self) -> Outcome:
         application = self._views.application
         model, origin = start(self._settings, len(application.classes))
-        identity = f"bootstrap-{self._settings.arch}-{origin}-{self._settings.seed}"
+        identity = f"bootstrap-{model.arch}-{origin}-{self._settings.seed}"
         version, sha256 = self._register(identity, model, Kind.BOOTSTRAP, {"origin": origin}, {})
         log.info("bootstrap registered", extra={"version": version, "origin": origin})
         row: dict[str, object] = {"round": 0, "state": "registered", "reason": f"start: {origin}", "labels": 0}
@@ -178,6 +178,8 @@ class Round:
         if weights is None:
             reason = f"stopped: the champion, version {task.parent.version}, was imported without weights to train on"
             return self._fail(task, reason)
+        with self._store.reading() as tx:
+            scratch = began_at_random(tx)
         log.info("round begins", extra={"round": task.round, "labels": len(task.train), "parent": task.parent.version})
         samples = teaching.Neighbourhoods(self._views, task.train)
         try:
@@ -185,7 +187,7 @@ class Round:
                 from_bytes(weights),
                 samples,
                 teaching.fixed_patches(self._views, task.validation),
-                self._recipe(task.round),
+                recipe(self._views.application, self._settings, seed=self._settings.seed + task.round, scratch=scratch),
                 on_epoch=lambda report: self._report(task.round, report),
             )
         except (Diverged, ValueError) as error:  # pixels purged since, or rates too high: said, and tried with more
@@ -261,19 +263,6 @@ class Round:
                 parameters={"arch": model.arch, "seed": self._settings.seed, **lineage},
                 metrics={**numbers, "parity": difference},
             )
-
-    def _recipe(self, number: int) -> Recipe:
-        application = self._views.application
-        return Recipe(
-            rate=application.rate,
-            head_rate=application.head_rate,
-            gamma=application.gamma,
-            epochs=self._settings.epochs or application.epochs,
-            momentum=application.momentum,
-            batch=BATCH,
-            seed=self._settings.seed + number,
-            balance=True,
-        )
 
     @staticmethod
     def _report(number: int, report: EpochReport) -> None:
