@@ -17,11 +17,11 @@ import yaml
 
 from overread import config
 from overread.bootstrap import House
-from overread.status import collect
 from overread.core.clock import utc_now
 from overread.core.errors import GateFailed, StoreUnavailable
 from overread.rollout import signoff
 from overread.simulation import phantoms
+from overread.status import collect
 
 PROTOCOL = {
     "version": 1,

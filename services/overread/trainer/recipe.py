@@ -1,8 +1,8 @@
 """How a round learns: by the application's rates, or, where M0 began with random weights, by those of a scratch start.
 
 A SqueezeNet has no normalisation layers and learns little from nothing at the rates that suit a pretrained one. So a
-random start takes another network and another rate. Measured on phantom CT (186 labels, 24 epochs, validation AUC of two
-seeds): squeezenet1_1 at 1e-2 .92 and .74, resnet18 .985 and .984 in 85 s, shufflenet_v2_x1_0 .969 and .982 in 24 s.
+random start takes another network and another rate. Measured on phantom CT (186 labels, 24 epochs, 1e-2, validation AUC
+of two seeds): squeezenet1_1 .92 and .74, resnet18 .985 and .984 in 85 s, shufflenet_v2_x1_0 .969 and .982 in 24 s.
 """
 
 from __future__ import annotations
