@@ -86,6 +86,7 @@ LINE: tuple[Row, ...] = (
     Row("rollout", FindingCorrected, "rollout.locked.Truth"),
     Row("rollout", ChallengerRegistered, "rollout.stages.Register"),
     Row("rollout", DUTY, "rollout.stages.Advance", (ModelPromoted, ModelRejected)),
+    Row("rollout", DUTY, "rollout.stages.Heal"),
     Row("rollout", "overread rollout", "rollout.signoff", (ModelRejected, ModelRolledBack, ModelPromoted)),
     Row("rollout", StudyPurged, "rollout.locked.Forget"),
 )

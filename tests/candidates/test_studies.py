@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+# long because: every scenario of settling stands beside the others, on one set-up.
 import copy
 import logging
 from collections.abc import Callable
