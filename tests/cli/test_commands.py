@@ -21,7 +21,7 @@ from typer.testing import CliRunner
 from gateway.arrivals import ROOT, arrival
 from inference.pictures import APPLICATION, export
 from overread import cli
-from overread.cli.app import app
+from overread.cli import program
 from overread.topology import ROOMS
 from overread_learn.applications import load
 
@@ -78,7 +78,7 @@ def commands(group: Any, path: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
     return found
 
 
-ALL = commands(typer.main.get_command(app))
+ALL = commands(typer.main.get_command(program()))
 
 
 def test_all_commands_of_the_design_are_there() -> None:
@@ -90,7 +90,7 @@ def test_all_commands_of_the_design_are_there() -> None:
 
 @pytest.mark.parametrize("path", ALL, ids=" ".join)
 def test_every_command_explains_itself(path: tuple[str, ...]) -> None:
-    said = CliRunner().invoke(app, [*path, "--help"])
+    said = CliRunner().invoke(program(), [*path, "--help"])
     assert said.exit_code == 0
     assert "Usage" in said.output
     assert len(said.output.splitlines()) > 5

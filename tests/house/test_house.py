@@ -13,7 +13,7 @@ import pytest
 import yaml
 from typer.main import get_command
 
-from overread.cli.app import app
+from overread.cli import program
 from overread.config import Gateway, Settings
 from overread.core.events import EVENTS, Event
 from overread.topology import C_STORE, DUTY, HTTP, LINE, ROOMS, TOPICS, Row
@@ -222,7 +222,7 @@ def test_every_make_command_in_the_documents_exists(name: str) -> None:
 def test_the_readme_shows_every_command_of_the_program_and_no_other() -> None:
     readme = (REPO / "README.md").read_text().partition("## Commands")[2].partition("\n## ")[0]
     shown = set(re.findall(r"^\| `overread ([a-z]+)", readme, re.MULTILINE))
-    command = get_command(app)
+    command = get_command(program())
     assert shown == set(command.commands)  # type: ignore[attr-defined]
 
 

@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
+
+import typer
+
+
+def program() -> typer.Typer:
+    """Return the application with all its commands: each module hangs its own onto it, in the order of `--help`."""
+    for name in ("rooms", "hospital", "care", "labels", "models", "rollout"):
+        importlib.import_module(f"overread.cli.{name}")
+    return importlib.import_module("overread.cli.app").app  # type: ignore[no-any-return]
 
 
 def main() -> None:
     """Run `overread`; an error of ours is one clear line and exit code 2."""
-    from overread.cli.app import app
     from overread.core.errors import OverreadError
     from overread.printing import err
 
     try:
-        app()
+        program()()
     except OverreadError as error:
         err.print(f"[bold red]error:[/] {error}", highlight=False)
         sys.exit(2)

@@ -71,16 +71,3 @@ def house(**flags: Any) -> Iterator[Any]:
         yield opened
     finally:
         opened.close()
-
-
-def _commands() -> None:
-    """Import the modules whose commands hang themselves onto `app`."""
-    import overread.cli.care
-    import overread.cli.hospital
-    import overread.cli.labels
-    import overread.cli.models
-    import overread.cli.rollout
-    import overread.cli.rooms  # noqa: F401
-
-
-_commands()
