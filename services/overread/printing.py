@@ -9,9 +9,15 @@ from typing import Any
 import typer
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 out = Console()
 err = Console(stderr=True)
+
+
+def complain(error: Exception) -> None:
+    """Print an error of ours on stderr: its words as they are, never as markup, on one line however long."""
+    err.print(Text.assemble(("error:", "bold red"), f" {error}"), soft_wrap=True)
 
 
 def show(facts: Any, *, as_json: bool, table: Table | None = None) -> None:
@@ -30,7 +36,7 @@ def tabulate(title: str, columns: Sequence[str], rows: Sequence[Mapping[str, Any
         table.add_column(column.replace("_", " "))
     for row in rows:
         cells = (row.get(column) for column in columns)
-        table.add_row(*(_cell(cell) for cell in cells))
+        table.add_row(*(Text(_cell(cell)) for cell in cells))
     return table
 
 

@@ -18,10 +18,10 @@ def program() -> typer.Typer:
 def main() -> None:
     """Run `overread`; an error of ours is one clear line and exit code 2."""
     from overread.core.errors import OverreadError
-    from overread.printing import err
+    from overread.printing import complain
 
     try:
         program()()
     except OverreadError as error:
-        err.print(f"[bold red]error:[/] {error}", highlight=False)
+        complain(error)
         sys.exit(2)

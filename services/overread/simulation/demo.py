@@ -28,6 +28,7 @@ from overread import config
 from overread.bootstrap import House
 from overread.core.clock import utc_now
 from overread.core.errors import GateFailed, Misconfigured, OverreadError
+from overread.printing import complain
 from overread.rollout import signoff
 from overread.simulation import phantoms, photographs
 from overread.simulation.flipped import train_flipped
@@ -64,7 +65,7 @@ def main() -> int:
         plan = _plan(arguments, out)
         summary = _run(plan, out, begun)
     except OverreadError as error:
-        console.print(f"[bold red]error:[/] {error}", highlight=False)
+        complain(error)
         return 2
     (out / "summary.json").write_text(json.dumps(summary, indent=2, default=str) + "\n")
     Console().print(table(summary))
