@@ -198,7 +198,7 @@ def _inference(house: House) -> Room:
         "inference",
         (Score(scoring), MarkRead(), Nudge(), Forget()),
         duties,
-        ready=lambda: None if champion.serving else "no model serves yet",
+        ready=lambda: None if champion.serving else champion.refused or "no model serves yet",
     )
 
 

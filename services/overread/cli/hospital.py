@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-from collections import Counter
 from pathlib import Path
 from typing import Annotated
 
@@ -26,7 +25,7 @@ def bar() -> Progress:
 def send(
     folder: Annotated[Path, typer.Argument(help="A file or a folder, searched through.")],
     host: Annotated[str | None, typer.Option(help="Default: this house's gateway.")] = None,
-    port: Annotated[int | None, typer.Option(help="Default: this house's gateway.")] = None,
+    port: Annotated[int | None, typer.Option(min=1, max=65535, help="Default: this house's gateway.")] = None,
     called: Annotated[str | None, typer.Option("--aec", help="Called AE title.")] = None,
     calling: Annotated[str, typer.Option("--aet", help="Our own AE title.")] = "OVERREAD_SCU",
     record: Annotated[Path | None, typer.Option(help="Append each SOP UID answered with success, fsynced.")] = None,
@@ -70,15 +69,15 @@ def send(
         )
     if ledger is not None:
         ledger.close()
-    statuses = Counter(f"0x{sent.status:04X}" for sent in report.sent if not sent.stored)
-    refused = [{"status": status, "instances": number} for status, number in statuses.items()]
-    facts = {"files": len(files), "stored": report.stored, "refused": refused, "unreadable": len(report.unreadable)}
+    refused = [{"file": str(sent.file), "why": f"0x{sent.status:04X}"} for sent in report.sent if not sent.stored]
+    refused += [{"file": str(file), "why": "no DICOM file"} for file in report.unreadable]
+    facts = {"files": len(files), "stored": report.stored, "refused": refused}
     if as_json:
         show(facts, as_json=True)
     else:
         out.print(f"{report.stored} of {len(files)} instances stored")
         if refused:
-            out.print(tabulate("refused", ("status", "instances"), refused))
+            out.print(tabulate("not stored", ("file", "why"), refused))
     if report.stored < len(files):
         raise typer.Exit(1)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import tempfile
 from pathlib import Path
 from typing import Annotated
@@ -10,7 +11,8 @@ import typer
 
 from overread.cli.app import Json, app, house
 from overread.cli.hospital import bar
-from overread.core.errors import PacsUnavailable
+from overread.config import Settings
+from overread.core.errors import Misconfigured, PacsUnavailable
 from overread.printing import out, show, tabulate
 
 labels = typer.Typer(help="Labels: list, import.", no_args_is_help=True)
@@ -35,8 +37,9 @@ def import_labels(
 ) -> None:
     """Bring in a labelled candidate set: its images by C-STORE, its labels as corrections.
 
-    `overread up` must run, with `--set splits=…` if the set's own split is to hold. Each image becomes a DICOM object,
-    its candidates an SR, and each label a verdict through the REST API, so that nothing enters by a side door.
+    `overread up` must run; where the set brings a split of its own, with `--set splits=FILE`, so that it holds (this
+    command writes FILE and says so). Each image becomes a DICOM object, its candidates an SR, and each label a verdict
+    through the REST API, so that nothing enters by a side door.
 
     Example:
         overread labels import archive/2024
@@ -48,6 +51,7 @@ def import_labels(
         settings = opened.settings
         task = progress.add_task("wrapping", total=None)
         wrapped = photographs.wrap(folder, Path(scratch), on_progress=lambda: progress.advance(task))
+        _keep_split(settings, wrapped.splits)
         files = sorted(Path(scratch).rglob("*.dcm"))
         task = progress.add_task("sending", total=len(files))
         report = dimse.send(
@@ -73,3 +77,20 @@ def import_labels(
             on_progress=lambda *_: progress.advance(task),
         )
     out.print(f"{report.stored} instances, {counts}")
+
+
+def _keep_split(settings: Settings, given: Path) -> None:
+    """Refuse a set whose own split the house does not know: its held-out patients would be learnt from.
+
+    Raises:
+        Misconfigured: it names the file to start the house with.
+    """
+    wanted = {row["patient_id"]: row["split"] for row in csv.DictReader(given.open(newline=""))}
+    known = settings.given_splits()
+    if any(known.get(patient) != split for patient, split in wanted.items()):
+        kept = settings.data / "splits.csv"
+        kept.write_bytes(given.read_bytes())
+        raise Misconfigured(
+            f"the set brings its own split of patients, and this house does not know it: start it again with "
+            f"`--set splits={kept}` and import with the same option"
+        )

@@ -24,7 +24,10 @@ def up(
     port: Annotated[int | None, typer.Option(help="DICOM port.  [default: 11112]")] = None,
     page_port: Annotated[int | None, typer.Option(help="The page's port.  [default: 8042]")] = None,
     application: Annotated[str | None, typer.Option(help="CAD application, by name or TOML file.")] = None,
-    weights: Annotated[Path | None, typer.Option(help="ImageNet weights by file, where there is no internet.")] = None,
+    weights: Annotated[
+        Path | None,
+        typer.Option(exists=True, dir_okay=False, help="ImageNet weights by file."),
+    ] = None,
     *,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON line when all rooms are ready.")] = False,
 ) -> None:
@@ -100,6 +103,7 @@ def _serve(opened: object, name: str, stop: threading.Event) -> None:
     worker = opened.worker(room)
     started = []
     health = None
+    announced = False
     file = room_file(opened.settings.data, name)
     try:
         for service in room.services:
@@ -113,10 +117,12 @@ def _serve(opened: object, name: str, stop: threading.Event) -> None:
         draft = file.with_suffix(".draft")
         draft.write_text(json.dumps(facts))
         draft.replace(file)
+        announced = True
         worker.run(stop)
     finally:
         for service in reversed(started):
             service.close()
         if health is not None:
             health.close()
-        file.unlink(missing_ok=True)
+        if announced:  # else the file is that of a room that lives
+            file.unlink(missing_ok=True)

@@ -41,6 +41,8 @@ class Champion:
     def __init__(self, settings: Inference, application: Application) -> None:
         self._settings, self._application = settings, application
         self.serving: Serving | None = None
+        self.refused: str | None = None
+        """Why the model that was promoted last is not the one that serves."""
 
     def load(self, content: bytes | Path, *, version: int, cleared: bool, sha256: str | None = None) -> Serving:
         """Load, check the digest, warm up and swap.
@@ -71,7 +73,7 @@ class Champion:
         size = scorer.application.input_px
         scorer.logits(np.zeros((scorer.application.patches, 3, size, size), np.float32))
         serving = Serving(scorer, version, cleared)
-        self.serving = serving
+        self.serving, self.refused = serving, None
         metrics.serving.clear()
         metrics.serving.labels(
             str(version), scorer.sha256, scorer.provider, scorer.precision, str(cleared).lower()
@@ -125,6 +127,7 @@ class Swap:
             # Nor does the worker wait in place for the registry: candidates would wait with it.
             metrics.swaps_refused.labels(type(error).__name__).inc()
             log.error("model not loaded", extra={"version": promoted.version, "reason": str(error)})  # noqa: TRY400
+            self._champion.refused = str(error)
             self._refused = (promoted.sha256, time.monotonic() + self._settings.poll_seconds)
 
     def apply(self, tx: Connection, prepared: None) -> Sequence[Event]:

@@ -230,19 +230,25 @@ def _batches(files: Iterable[Path], unreadable: list[Path]) -> Iterable[list[_Fi
 
 
 def _associate(host: str, port: int, called: str, calling: str, contexts: Sequence[PresentationContext]) -> Any:
+    for title in (called, calling):
+        if not 1 <= len(title.strip()) <= 16 or not title.isascii():
+            raise PacsUnavailable(f"{title!r} is no AE title: 1 to 16 characters of ASCII (PS3.5 section 6.2)")
     entity = AE(ae_title=calling)
     entity.acse_timeout = entity.dimse_timeout = entity.network_timeout = entity.connection_timeout = _BRIEF
-    association = entity.associate(
-        host,
-        port,
-        contexts=list(contexts),
-        ae_title=called,
-        max_pdu=MAXIMUM_PDU,
-        evt_handlers=[(evt.EVT_CONN_OPEN, send_at_once)],
-    )
+    where = f"{called} at {host}:{port}"
+    try:
+        association = entity.associate(
+            host,
+            port,
+            contexts=list(contexts),
+            ae_title=called,
+            max_pdu=MAXIMUM_PDU,
+            evt_handlers=[(evt.EVT_CONN_OPEN, send_at_once)],
+        )
+    except OSError as error:  # a name that nobody knows
+        raise PacsUnavailable(f"{where} can't be reached: {error.strerror or error}") from error
     if association.is_established:
         return association
-    where = f"{called} at {host}:{port}"
     if association.is_rejected:
         raise PacsUnavailable(
             f"{where} refused the association; is its AE title {called!r}, does it know {calling!r}, has it room?"

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Annotated, Any
+from urllib.parse import unquote
 
 from fastapi import FastAPI, Header, Query, Response
 from fastapi.responses import FileResponse, JSONResponse
@@ -62,7 +63,9 @@ def create_app(store: Store, outbox: Outbox, slices: Pixels, settings: Review, c
         overread_reader: Annotated[str | None, Header()] = None,
     ) -> Response:
         """Take one correction: once for each Idempotency-Key, and only of the version in If-Match."""
-        answer = submit(body, key=idempotency_key, if_match=if_match, reader=overread_reader)
+        answer = submit(
+            body, key=idempotency_key, if_match=if_match, reader=overread_reader and unquote(overread_reader)
+        )
         headers = {"Idempotency-Replayed": "true"} if answer.replayed else {}
         if answer.status != 201:
             return JSONResponse(answer.body, answer.status, headers, MEDIA_TYPE)

@@ -11,12 +11,13 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple, TextIO
+from urllib.parse import quote
 
 import httpx
 
 from overread.core.clock import uuid7
 from overread.core.corrections import Verdict
-from overread.core.errors import Retryable
+from overread.core.errors import Misconfigured, Retryable
 from overread.core.pseudonyms import Pseudonyms
 from overread.simulation.truth import Json, Row, Section, load, sections
 
@@ -24,6 +25,8 @@ Heard = Callable[[str], None]
 
 PATIENCE = 120.0
 """How long a server may be away (s)."""
+FIRST_PATIENCE = 20.0
+"""How long one that never answered yet (s): it is more likely the wrong address."""
 
 
 class Counts(NamedTuple):
@@ -52,6 +55,7 @@ class Desk:
     ) -> None:
         self._client, self.truth, self._record, self._heard, self.stop = client, truth, record, heard, stop
         self._sections: dict[str, list[Section]] = {}
+        self._met = False
         self.tally: Counter[str] = Counter()
 
     @property
@@ -100,11 +104,16 @@ class Desk:
             try:
                 answer = self._client.request(method, path, **more)
                 if answer.status_code != 503:
+                    self._met = True
                     return answer
                 why = "503"
+            except (httpx.UnsupportedProtocol, httpx.InvalidURL) as error:
+                raise Misconfigured(f"{self._client.base_url} is no address of a page: {error}") from error
             except httpx.TransportError as error:
                 why = type(error).__name__
-            if time.monotonic() > deadline:
+            else:
+                self._met = True
+            if time.monotonic() > (deadline if self._met else deadline - PATIENCE + FIRST_PATIENCE):
                 raise Retryable(f"the review room does not answer ({why}); is it running? Start again, nothing is lost")
             if self.stop.wait(pause):
                 return None
@@ -130,5 +139,7 @@ def opened(
     known = load(truth, pseudonyms)
     with ExitStack() as held:
         file = held.enter_context(record.open("a")) if record else None
-        client = held.enter_context(httpx.Client(base_url=url, timeout=30.0, headers={"Overread-Reader": reader}))
+        client = held.enter_context(
+            httpx.Client(base_url=url, timeout=30.0, headers={"Overread-Reader": quote(reader)})
+        )
         yield Desk(client, known, file, on_progress or (lambda _: None), stop or threading.Event())

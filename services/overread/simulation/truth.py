@@ -13,6 +13,8 @@ from overread.core.pseudonyms import Pseudonyms
 
 Json = dict[str, Any]
 
+COLUMNS = ("study_uid", "sop_uid", "frame", "x", "y", "radius_px", "label")
+
 
 class Row(NamedTuple):
     """What the truth says of one spot on one frame."""
@@ -52,13 +54,19 @@ def load(truth: Path, pseudonyms: Pseudonyms) -> dict[str, list[Row]]:
     known: dict[str, list[Row]] = defaultdict(list)
     try:
         with truth.open(newline="") as file:
-            for line in csv.DictReader(file):
+            lines = csv.DictReader(file)
+            missing = [name for name in COLUMNS if name not in (lines.fieldnames or ())]
+            if missing:
+                raise Misconfigured(f"{truth}: no column {', '.join(missing)}; it needs {', '.join(COLUMNS)}")
+            for line in lines:
                 place = (float(line["x"]), float(line["y"]), float(line["radius_px"]))
                 instance, frame = pseudonyms.instance(line["sop_uid"]), int(line["frame"] or 0)
                 row = Row(instance, frame, *place, int(line["label"]), line.get("lesion") or "")
                 known[pseudonyms.study(line["study_uid"])].append(row)
-    except (OSError, KeyError, ValueError) as error:
-        raise Misconfigured(f"{truth}: {error!r}; it needs study_uid,sop_uid,frame,x,y,radius_px,label") from error
+    except OSError as error:
+        raise Misconfigured(f"{truth}: {error.strerror}") from error
+    except (csv.Error, TypeError, ValueError) as error:  # what stands in the file is not repeated: it may be anything
+        raise Misconfigured(f"{truth}: not a CSV of {', '.join(COLUMNS)} ({type(error).__name__})") from error
     return dict(known)
 
 

@@ -49,7 +49,7 @@ export async function correct(correction, version, reader, onWait) {
     "Idempotency-Key": crypto.randomUUID(),
     "If-Match": `"${version}"`,
   };
-  if (reader) headers["Overread-Reader"] = reader;
+  if (reader) headers["Overread-Reader"] = encodeURIComponent(reader);
   const request = { method: "POST", headers, body: JSON.stringify(correction) };
   for (let attempt = 0; ; attempt += 1) {
     try {
