@@ -134,6 +134,10 @@ FAULTS: dict[str, tuple[tuple[str, ...], str]] = {
     "a protocol that is garbage": (("--set", "rollout.protocol=taken", "run", "rollout"), "rollout.protocol"),
     "a model to serve that is garbage": (("run", "inference", "--model", "taken"), "inference.model"),
     "phantoms onto something": (("generate", "."), "not empty"),
+    "a truth of other columns": (("read", "--simulate", "columns.csv"), "no column study_uid"),
+    "a truth that is no text": (("read", "--simulate", "bytes.csv"), "bytes.csv"),
+    "an AE title that is none": (("send", "one.dcm", "--aec", "LONGER THAN SIXTEEN"), "AE title"),
+    "a page that is nowhere": (("read", "--simulate", "truth.csv", "--url", "nowhere"), "no address"),
 }
 
 
@@ -143,11 +147,17 @@ def test_an_error_of_ours_is_a_clear_line_and_exit_code_two(
     overread: Run, tmp_path: Path, arguments: tuple[str, ...], named: str
 ) -> None:
     (tmp_path / "taken").write_bytes(b"this is something else")
+    (tmp_path / "columns.csv").write_text("a,b,c\n1,2,3\n")
+    (tmp_path / "bytes.csv").write_bytes(b"study_uid\xff\xfe\x00PatientName")
+    (tmp_path / "truth.csv").write_text("study_uid,sop_uid,frame,x,y,radius_px,label\n")
+    if "one.dcm" in arguments:
+        (tmp_path / "one.dcm").write_bytes(arrival().content)
     said = overread(*arguments)
     assert said.code == 2, said
     assert said.err.count("error:") == 1
     assert named in said.err
     assert "Traceback" not in said.err + said.out
+    assert "PatientName" not in said.err
     ours = [line for line in said.err.splitlines() if not line.startswith("{") and "━" not in line]
     assert len(ours) <= 3, "one line, and a line a fault for settings"
 

@@ -94,6 +94,10 @@ def test_up_listens_refuses_a_second_one_and_ends_cleanly(
             break
         time.sleep(1)
     assert {room["room"]: room["state"] for room in rooms} == dict.fromkeys(ROOMS, "ready")
+    # A room started a second time by mistake is refused its port, and leaves the first one's standing alone.
+    assert house.run("--set", f"gateway.port={port}", "run", "gateway").returncode == 2
+    rooms = json.loads(house.run("status", "--json").stdout)["rooms"]
+    assert {room["room"]: room["state"] for room in rooms} == dict.fromkeys(ROOMS, "ready")
     process.send_signal(signal.SIGTERM)
     assert process.wait(timeout=60) == 0
     with pytest.raises(ConnectionRefusedError):

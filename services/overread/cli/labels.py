@@ -85,7 +85,8 @@ def _keep_split(settings: Settings, given: Path) -> None:
     Raises:
         Misconfigured: it names the file to start the house with.
     """
-    wanted = {row["patient_id"]: row["split"] for row in csv.DictReader(given.open(newline=""))}
+    with given.open(newline="") as file:
+        wanted = {row["patient_id"]: row["split"] for row in csv.DictReader(file)}
     known = settings.given_splits()
     if any(known.get(patient) != split for patient, split in wanted.items()):
         kept = settings.data / "splits.csv"
