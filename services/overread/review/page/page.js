@@ -20,7 +20,7 @@ let draft = null; // the mark while it is dragged
 let visible = true;
 let ready = false; // the pixels of the candidate in view are on the screen
 let hovered = null;
-let addedAt = 0;
+let addedAt = -Infinity; // not 0: a click soon after the page has loaded is no second half of a double click
 
 const viewer = new Viewer($("stage"), $("canvas"), drawOverlay);
 const session = new Session({ changed: drawPanels, opened: showPlace, told: toast });
