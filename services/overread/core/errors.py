@@ -11,7 +11,6 @@
     │   └── PacsUnavailable
     ├── Refused               a peer asked for what it cannot have         → carries a DICOM status
     ├── Undecodable           bytes that are no image that we can read     → the instance is set aside
-    ├── EmptyPool             nothing is left to select from
     ├── Conflict              compare-and-set lost, or a key was reused    → REST 409, 412, 422
     ├── Fenced                this member lost its partitions to another   → poll again
     ├── GateFailed            a gate answered anything but `successful`
@@ -62,10 +61,6 @@ class Refused(OverreadError):
 
 class Undecodable(OverreadError):
     """An instance whose pixels or content can't be read."""
-
-
-class EmptyPool(OverreadError):
-    """Selection was asked for and no unread candidate has a score of the serving model."""
 
 
 class Conflict(OverreadError):
