@@ -52,6 +52,8 @@ class Plan(NamedTuple):
     settings: dict[str, Any]
     least_rounds: int
     most_rounds: int
+    kinds: tuple[str, ...]
+    """Verdicts that the truth calls for: a candidate set has no missed lesions and no marks beside theirs."""
 
 
 def main() -> int:
@@ -69,7 +71,7 @@ def main() -> int:
         return 2
     (out / "summary.json").write_text(json.dumps(summary, indent=2, default=str) + "\n")
     Console().print(table(summary))
-    wrong = faults(summary)
+    wrong = faults(summary, plan.kinds)
     for fault in wrong:
         console.print(f"[bold red]not as promised:[/] {fault}")
     print(f"{out / 'summary.json'}\nagain: overread --config {out / 'overread.yaml'} up   page: {summary['page']}")  # noqa: T201
@@ -93,12 +95,22 @@ def _plan(arguments: argparse.Namespace, out: Path) -> Plan:
         with console.status("generating phantoms"):
             truth = phantoms.generate(studies, studies=arguments.studies, seed=7, on_progress=lambda *_: None)
         trainer |= {"budget": 50, "audit": 5}
-        return Plan("lung-nodule", studies, truth, {"trainer": trainer}, 2, 6)
+        return Plan(
+            "lung-nodule", studies, truth, {"trainer": trainer}, 2, 6, ("confirmed", "rejected", "amended", "added")
+        )
     with console.status("wrapping photographs as DICOM"):
         wrapped = photographs.wrap(arguments.data, studies, on_progress=lambda *_: None)
     trainer |= {"budget": 120, "audit": 10}
     settings = {"trainer": trainer, "splits": str(wrapped.splits)}
-    return Plan(arguments.application or "fundus-microaneurysm", studies, wrapped.truth, settings, 3, 6)
+    return Plan(
+        arguments.application or "fundus-microaneurysm",
+        studies,
+        wrapped.truth,
+        settings,
+        3,
+        6,
+        ("confirmed", "rejected"),
+    )
 
 
 def _run(plan: Plan, out: Path, begun: float) -> dict[str, Any]:
