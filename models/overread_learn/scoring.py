@@ -31,7 +31,8 @@ class Scorer:
     """A loaded network. One instance may serve many threads.
 
     ``sha256`` is the file's digest, ``application`` and ``arch`` come from its metadata, ``metadata`` holds all of it,
-    ``provider`` is the ONNX Runtime provider that really runs, and ``precision`` that of its arithmetic.
+    ``provider`` is the ONNX Runtime provider that really runs, ``precision`` that of its arithmetic, and ``embeds``
+    says whether the file gives embeddings too.
     """
 
     def __init__(
@@ -72,13 +73,27 @@ class Scorer:
 
         Raises ValueError on another shape.
         """
+        return self._run(patches, ["logits"])[0]
+
+    def embed(self, patches: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
+        """Run the network over (n, 3, s, s) patches; returns logits (n, classes) and embeddings (n, d).
+
+        The embeddings, what entered the last layer, are None where the model was exported without them.
+        Raises ValueError on another shape.
+        """
+        if not self.embeds:
+            return self.logits(patches), None
+        logits, embeddings = self._run(patches, ["logits", "embeddings"])
+        return logits, embeddings
+
+    def _run(self, patches: NDArray[np.float32], outputs: Sequence[str]) -> list[NDArray[np.float32]]:
         size = self.application.input_px
         if patches.ndim != 4 or patches.shape[1:] != (3, size, size):  # patch, channel, row, column
             raise ValueError(f"patches must be (n, 3, {size}, {size}), got {patches.shape}")
         if not len(patches):
-            return np.empty((0, len(self.application.classes)), dtype=np.float32)
-        (found,) = self._session.run(["logits"], {"patches": np.ascontiguousarray(patches, dtype=np.float32)})
-        return np.asarray(found, dtype=np.float32)
+            return [np.empty((0, self._widths[name]), dtype=np.float32) for name in outputs]
+        found = self._session.run(list(outputs), {"patches": np.ascontiguousarray(patches, dtype=np.float32)})
+        return [np.asarray(each, dtype=np.float32) for each in found]
 
     def score(
         self, prepared: Prepared, points: Sequence[tuple[float, float]], spacing_mm: float | None = None
@@ -98,8 +113,11 @@ class Scorer:
             [("patches", "tensor(float)", [3, size, size])],
             [("logits", "tensor(float)", [len(self.application.classes)])],
         )
-        if (inputs, outputs) != expected:
+        found = (inputs, [output for output in outputs if output[0] != "embeddings"])
+        if found != expected:
             raise NotAModel(f"the model takes {inputs} and gives {outputs}, where {expected} was expected")
+        self._widths: dict[str, int] = {name: shape[0] for name, _, shape in outputs}
+        self.embeds = "embeddings" in self._widths
 
 
 def softmax(logits: NDArray[np.floating]) -> NDArray[np.float64]:

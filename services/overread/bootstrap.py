@@ -206,11 +206,13 @@ def _selection(house: House) -> Room:
     from overread.trainer.pool import Admit, Forget, Learn, Rate
     from overread.trainer.selection import Select
     from overread.trainer.versions import Promote, Register, Reject
-    from overread_learn.acquisition import STRATEGIES
+    from overread_learn.acquisition import strategy
 
     settings = house.settings.trainer
-    if settings.strategy not in STRATEGIES:
-        raise Misconfigured(f"trainer.strategy: {settings.strategy!r} is not one of {', '.join(STRATEGIES)}")
+    try:
+        strategy(settings.strategy)
+    except ValueError as error:
+        raise Misconfigured(f"trainer.strategy: {error}") from error
     select = Select(
         house.store,
         settings,

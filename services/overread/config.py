@@ -98,7 +98,7 @@ class Review(_Section):
 class Trainer(_Section):
     """Selection and rounds."""
 
-    strategy: str = "diversity@.25"
+    strategy: str = "auto"
     budget: int = Field(50, ge=1)
     """Candidates asked for in a round."""
     audit: int = Field(2, ge=0)

@@ -20,15 +20,32 @@ def test_every_application_loads_under_its_own_name_and_survives_json(name: str)
     assert Application.from_json(application.to_json()) == application
 
 
-def test_first_inhabitants() -> None:
-    assert names() == ("fundus-microaneurysm", "lung-nodule")
+def test_inhabitants() -> None:
+    assert names() == (
+        "carotid-imt",
+        "colonoscopy-frame",
+        "fundus-microaneurysm",
+        "histopathology",
+        "lung-nodule",
+        "polyp",
+        "pulmonary-embolism",
+    )
     assert load("lung-nodule").normalisation == Window(-1000, 400)
     assert load("fundus-microaneurysm").normalisation == Background(2, 12, 4)
-    assert [load(name).k for name in names()] == [2, 2]
+    assert {name: load(name).patches for name in names()} == {
+        "carotid-imt": 6,
+        "colonoscopy-frame": 21,
+        "fundus-microaneurysm": 8,
+        "histopathology": 8,
+        "lung-nodule": 8,
+        "polyp": 120,
+        "pulmonary-embolism": 45,
+    }
+    assert load("colonoscopy-frame").k == 5
 
 
 def test_unknown_name_lists_the_known() -> None:
-    with pytest.raises(ValueError, match=r"'liver'; known are fundus-microaneurysm, lung-nodule"):
+    with pytest.raises(ValueError, match=r"'liver'; known are carotid-imt, .*, pulmonary-embolism"):
         load("liver")
 
 

@@ -127,7 +127,7 @@ def test_points_outside_are_refused(plain: Application, point: tuple[float, floa
     ("spacing", "complaint"), [(None, "spacing is needed"), (0.0, "positive"), (np.nan, "positive")]
 )
 def test_spacing_is_needed_for_millimetres(spacing: float | None, complaint: str) -> None:
-    application = load("lung-nodule")
+    application = replace(load("lung-nodule"), context_px=None)
     with pytest.raises(ValueError, match=complaint):
         cut(prepare(np.eye(100), application), 50, 50, application, spacing)
 

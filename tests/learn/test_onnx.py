@@ -11,6 +11,7 @@ from overread_learn.applications import load
 from overread_learn.export import export, parity
 from overread_learn.export import onnx as module
 from overread_learn.nets import build
+from overread_learn.scoring import Scorer
 
 APPLICATION = replace(load("lung-nodule"), input_px=32)
 PATCHES = np.random.default_rng(0).normal(size=(7, 3, 32, 32)).astype(np.float32)
@@ -83,3 +84,14 @@ def test_what_cannot_be_exported(tmp_path: Path) -> None:
         export(build("squeezenet1_1", 2, None, seed=1), APPLICATION, tmp_path / "a", extra={"overread.arch": "x"})
     with pytest.raises(ValueError, match="3 classes, application lung-nodule 2"):
         export(build("squeezenet1_1", 3, None, seed=1), APPLICATION, tmp_path / "a", extra={})
+
+
+@pytest.mark.parametrize("arch", ["squeezenet1_1", "mobilenet_v2"])
+def test_the_embedding_is_what_the_last_layer_makes_logits_of(tmp_path: Path, arch: str) -> None:
+    model = build(arch, 2, None, seed=1)
+    export(model, APPLICATION, tmp_path / "model.onnx", extra={})
+    logits, embeddings = Scorer(tmp_path / "model.onnx").embed(PATCHES)
+    assert embeddings is not None
+    weight = model.net.get_parameter(f"{model.head}.weight").detach().numpy().reshape(2, -1)
+    bias = model.net.get_parameter(f"{model.head}.bias").detach().numpy()
+    assert embeddings @ weight.T + bias == pytest.approx(logits, abs=1e-5)

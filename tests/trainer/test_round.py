@@ -54,7 +54,7 @@ def test_a_round_learns_registers_and_says_so(room: Room) -> None:
     (said,) = room.look() or ()
     assert isinstance(said, ChallengerRegistered)
     assert (said.kind, said.round, said.version, said.parent) == (Kind.ROUND, 1, 2, parent.version)
-    assert (said.labels, said.strategy) == (24, "diversity@.25")
+    assert (said.labels, said.strategy) == (24, "auto")
     row = room.row(1)
     assert (row.state, row.version, row.sha256, row.parent, row.labels) == ("registered", 2, said.sha256, 1, 24)
     content, trained = room.registry.fetch(2), room.registry.fetch(2, WEIGHTS_FILE)

@@ -1,5 +1,7 @@
 """Which candidates to ask a reader about next."""
 
-from overread_learn.acquisition.registry import STRATEGIES, Pick, Strategy, rank
+from overread_learn.acquisition.pool import EmptyPool, Pool
+from overread_learn.acquisition.select import Pick, select
+from overread_learn.acquisition.strategy import AUTO, GRAMMAR, STRATEGIES, Strategy, strategy
 
-__all__ = ["STRATEGIES", "Pick", "Strategy", "rank"]
+__all__ = ["AUTO", "GRAMMAR", "STRATEGIES", "EmptyPool", "Pick", "Pool", "Strategy", "select", "strategy"]

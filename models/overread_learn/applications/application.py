@@ -2,36 +2,66 @@
 
 import json
 import math
-import tomllib
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
-from importlib import resources
-from pathlib import Path
+from collections.abc import Callable, Mapping
+from dataclasses import MISSING, asdict, dataclass, field, fields
 from typing import Any, Literal, get_args
 
 from overread_learn.acquisition.aift import majority
-from overread_learn.applications.normalisation import KINDS, Normalisation, normalisation
+from overread_learn.applications.normalisation import KINDS, Normalisation, Window, normalisation
+from overread_learn.applications.phase import Phase, phases
+from overread_learn.applications.values import number, numbers, optional, pairs, text, texts, whole, wholes
 
-__all__ = ["SYMMETRIES", "Application", "load", "names"]
+__all__ = ["SYMMETRIES", "Application"]
 
 SYMMETRIES = 8
 """Mirror and rotation variants of a square."""
 
-Unit = Literal["px", "mm"]
+Unit = Literal["px", "mm", "image"]
+Geometry = Literal["plane", "vessel"]
 
 
 @dataclass(frozen=True)
 class Application:
     """One kind of candidate: how its patches are cut and how its network learns.
 
-    Geometry: each of the ``patches`` variants of a candidate is a square whose side in the source image is
-    ``context`` (source pixels, or millimetres) times one of ``scales``, displaced by one of ``shifts`` (fractions
-    of that side, x then y), in one of the eight mirror and rotation variants, drawn on ``input_px`` x ``input_px``.
+    The attributes are the keys of an application's TOML file; those with a default may be left out.
 
-    Learning: learning rates of trunk and head, the factor ``gamma`` that multiplies both each epoch, and SGD's
-    momentum, as in Table 3 of Zhou et al. (CVPR 2017). ``alpha`` is the share that majority selection keeps.
+    What is asked:
+        name: in letters, digits and hyphens; models are registered under it.
+        classes: the labels' names; label i is ``classes[i]``. Of two, the second is what is looked for.
+        operating_point: the probability from which a candidate is called positive.
 
-    Raises ValueError on values that cannot work.
+    Geometry, in which each of a candidate's ``patches`` is drawn on ``input_px`` x ``input_px``:
+        geometry: ``plane``, a square in an image; or ``vessel``, sections across and along a vessel in a CT volume.
+        patches: how many patches (m) a candidate has.
+        input_px: the side of a patch, as the network gets it.
+        context: the side of the square in the source.
+        context_unit: of ``context``: ``px`` (source pixels), ``mm``, or ``image`` (the image's shorter side is 1).
+        context_px: for contexts in ``mm``, the side in pixels of images whose spacing nobody knows, such as 8-bit
+            photographs; without it such images are refused.
+        scales: factors of that side.
+        shifts: displacements of the square, x then y, in fractions of its scaled side; in vessels, x runs along them.
+        symmetries: which of the square's eight mirror and rotation variants may occur: 1 mirrors x, 2 mirrors y, 4
+            transposes, and their sums. Where all eight may, training turns by any angle; else it does not turn.
+        rotations: in vessels, how many turns about the vessel's axis, evenly over 360 degrees.
+
+    Grey levels:
+        normalisation: how an image's values become 0..255; see `overread_learn.applications.normalisation`.
+        mean, std: three values each, on 0..1: removed from the channels, as the pretrained network wants it.
+        colour_jitter: in training, each channel's optical density is multiplied by a factor of its own, log-uniform
+            between exp(-colour_jitter) and exp(colour_jitter): stains vary that way. 0 leaves colours alone.
+
+    Learning and selection:
+        rate, head_rate: learning rates of trunk and head.
+        gamma: the factor that multiplies both each epoch.
+        epochs: passes over the labels.
+        momentum: SGD's.
+        phases: other values of these four for a phase of the papers' Table 3; see `Application.phase`.
+        alpha: the share of patches that majority selection keeps.
+
+    Equality tells whether a model belongs to an application. The keys that came later and leave the patches of old
+    models as they were (``context_px``, ``colour_jitter``, ``phases``, ``operating_point``) take no part in it: a
+    model exported before they existed still belongs. Raises ValueError on values that cannot work.
     """
 
     name: str
@@ -51,32 +81,17 @@ class Application:
     epochs: int
     momentum: float
     alpha: float
+    geometry: Geometry = "plane"
+    symmetries: tuple[int, ...] = tuple(range(SYMMETRIES))
+    rotations: int = 1
+    context_px: float | None = field(default=None, compare=False)
+    colour_jitter: float = field(default=0.0, compare=False)
+    phases: Mapping[str, Phase] = field(default_factory=dict, compare=False)
+    operating_point: float = field(default=0.5, compare=False)
 
     def __post_init__(self) -> None:
         """Refuse what would only fail later, far from the file that says it."""
-        channels = 3  # every torchvision trunk takes three
-        rules = {
-            "patches, input_px and epochs must be whole numbers": all(
-                isinstance(value, int) for value in (self.patches, self.input_px, self.epochs)
-            ),
-            "classes must be at least two different names": len(set(self.classes)) == len(self.classes) >= 2,
-            "patches must be 1 to 8 x scales x shifts": 1
-            <= self.patches
-            <= SYMMETRIES * len(self.scales) * len(self.shifts),
-            "input_px must be at least 1": self.input_px >= 1,
-            "context must be positive": 0 < self.context < math.inf,
-            "context_unit must be px or mm": self.context_unit in get_args(Unit),
-            "scales must be positive": all(0 < scale < math.inf for scale in self.scales),
-            "shifts must be pairs within -0.5 to 0.5": all(
-                len(shift) == len("xy") and all(-0.5 <= part <= 0.5 for part in shift) for shift in self.shifts
-            ),
-            "mean and std must have three values, std above 0": len(self.mean) == len(self.std) == channels
-            and all(value > 0 for value in self.std),
-            "rate, head_rate and gamma must be positive": min(self.rate, self.head_rate, self.gamma) > 0,
-            "epochs must be at least 1": self.epochs >= 1,
-            "momentum must be from 0 to below 1": 0 <= self.momentum < 1,
-            "alpha must be above 0, at most 1": 0 < self.alpha <= 1,
-        }
+        rules = self._rules() | (self._vessel_rules() if self.geometry == "vessel" else {})
         broken = [rule for rule, holds in rules.items() if not holds]
         if broken:
             raise ValueError(f"application {self.name!r}: {'; '.join(broken)}")
@@ -85,6 +100,21 @@ class Application:
     def k(self) -> int:
         """How many of the ``patches`` majority selection keeps at this application's alpha."""
         return majority(self.alpha, self.patches)
+
+    @property
+    def poses(self) -> int:
+        """How many ways there are to turn a patch: symmetries in a plane, rotations about a vessel."""
+        return self.rotations if self.geometry == "vessel" else len(self.symmetries)
+
+    def phase(self, name: str | None = None) -> Phase:
+        """Return the learning parameters of one of `overread_learn.applications.PHASES`.
+
+        ``later_diversity`` falls back on ``later``; what the application does not name falls back on its own ``rate``,
+        ``head_rate``, ``gamma`` and ``epochs``, which are also those of None, the shipped default.
+        """
+        if name == "later_diversity" and name not in self.phases:
+            name = "later"
+        return self.phases.get(name or "", Phase(self.rate, self.head_rate, self.gamma, self.epochs))
 
     def to_json(self) -> str:
         """Serialise, keys sorted, so that equal applications give equal text."""
@@ -95,52 +125,105 @@ class Application:
         return json.dumps(table, sort_keys=True)
 
     @classmethod
-    def from_json(cls, text: str) -> "Application":
+    def from_json(cls, document: str) -> "Application":
         """Read what `to_json` wrote. Raises ValueError on text that is no application."""
-        table = json.loads(text)
+        table = json.loads(document)
         if not isinstance(table, dict):
             raise ValueError("application: the JSON is not an object")  # noqa: TRY004 - a bad document, not a programming error
-        return _application(table, "JSON")
+        return cls.from_table(table, "JSON")
+
+    @classmethod
+    def from_table(cls, table: Mapping[str, Any], source: str) -> "Application":
+        """Read a table of the keys above. ``source`` names it in errors.
+
+        Raises ValueError on unknown and missing keys, and on values that have the wrong type or cannot work.
+        """
+        required = {one.name for one in fields(cls) if one.default is MISSING and one.default_factory is MISSING}
+        unknown, missing = sorted(table.keys() - _READERS.keys()), sorted(required - table.keys())
+        if unknown or missing:
+            raise ValueError(f"{source}: unknown keys {unknown}, missing keys {missing}")
+        values: dict[str, Any] = {}
+        for key, given in table.items():
+            try:
+                values[key] = _READERS[key](given)
+            except (TypeError, AttributeError) as error:  # a list where a table belongs has no keys
+                raise ValueError(f"{source}: {key} has the wrong type: {error}") from error
+            except ValueError as error:
+                raise ValueError(f"{source}: {key}: {error}") from error
+        try:
+            return cls(**values)
+        except ValueError as error:
+            raise ValueError(f"{source}: {error}") from error
+
+    def _rules(self) -> dict[str, bool]:
+        """Return what must hold for every application, and whether it does."""
+        channels = 3  # every torchvision trunk takes three
+        return {
+            "patches, input_px and epochs must be whole numbers": all(
+                isinstance(value, int) for value in (self.patches, self.input_px, self.epochs)
+            ),
+            "classes must be at least two different names": len(set(self.classes)) == len(self.classes) >= 2,
+            f"patches must be 1 to {self.poses} x scales x shifts": 1
+            <= self.patches
+            <= self.poses * len(self.scales) * len(self.shifts),
+            "input_px must be at least 1": self.input_px >= 1,
+            "context must be positive": 0 < self.context < math.inf,
+            "context_unit must be px or mm or image": self.context_unit in get_args(Unit),
+            "context_px must be positive": self.context_px is None or 0 < self.context_px < math.inf,
+            "scales must be positive": all(0 < scale < math.inf for scale in self.scales),
+            "shifts must be pairs within -0.5 to 0.5": all(
+                len(shift) == len("xy") and all(-0.5 <= part <= 0.5 for part in shift) for shift in self.shifts
+            ),
+            "geometry must be plane or vessel": self.geometry in get_args(Geometry),
+            "symmetries must be different whole numbers from 0 to 7": len(set(self.symmetries)) == len(self.symmetries)
+            and set(self.symmetries) <= set(range(SYMMETRIES)),
+            "rotations must be at least 1, and 1 where geometry is plane": self.rotations >= 1
+            and (self.rotations == 1 or self.geometry == "vessel"),
+            "mean and std must have three values, std above 0": len(self.mean) == len(self.std) == channels
+            and all(value > 0 for value in self.std),
+            "colour_jitter must be from 0 to 1": 0 <= self.colour_jitter <= 1,
+            "rate, head_rate and gamma must be positive": min(self.rate, self.head_rate, self.gamma) > 0,
+            "epochs must be at least 1": self.epochs >= 1,
+            "momentum must be from 0 to below 1": 0 <= self.momentum < 1,
+            "alpha must be above 0, at most 1": 0 < self.alpha <= 1,
+            "operating_point must be above 0 and below 1": 0 < self.operating_point < 1,
+        }
+
+    def _vessel_rules(self) -> dict[str, bool]:
+        """Return what sections of a volume need besides."""
+        return {
+            "a vessel's context must be in mm, without context_px": self.context_unit == "mm"
+            and self.context_px is None,
+            "a vessel's shifts must be along it: [x, 0]": all(shift[1:] == (0.0,) for shift in self.shifts),
+            "a vessel is turned by rotations, so leave symmetries out": len(self.symmetries) == SYMMETRIES,
+            "a vessel's normalisation must be a window": isinstance(self.normalisation, Window),
+            "a vessel's colour_jitter must be 0": self.colour_jitter == 0,
+        }
 
 
-def names() -> tuple[str, ...]:
-    """List the applications that come with the package, in alphabetical order."""
-    files = resources.files("overread_learn.applications").iterdir()
-    return tuple(sorted(file.name.removesuffix(".toml") for file in files if file.name.endswith(".toml")))
-
-
-def load(name_or_path: str | Path) -> Application:
-    """Load an application by its name, or from a TOML file (a ``Path``, or text that ends in ``.toml``).
-
-    Raises ValueError on an unknown name (and lists the known ones), on TOML that does not parse, on unknown or
-    missing keys and on impossible values; FileNotFoundError where the file is absent.
-    """
-    if isinstance(name_or_path, Path) or name_or_path.endswith(".toml"):
-        text, source = Path(name_or_path).read_text(encoding="utf-8"), str(name_or_path)
-    elif name_or_path in names():
-        source = f"{name_or_path}.toml"
-        text = resources.files("overread_learn.applications").joinpath(source).read_text(encoding="utf-8")
-    else:
-        raise ValueError(f"unknown application {name_or_path!r}; known are {', '.join(names())}")
-    try:
-        return _application(tomllib.loads(text), source)
-    except tomllib.TOMLDecodeError as error:
-        raise ValueError(f"{source}: {error}") from error
-
-
-def _application(table: Mapping[str, Any], source: str) -> Application:
-    known = {field.name for field in fields(Application)}
-    unknown, missing = sorted(table.keys() - known), sorted(known - table.keys())
-    if unknown or missing:
-        raise ValueError(f"{source}: unknown keys {unknown}, missing keys {missing}")
-    try:
-        return Application(
-            **{
-                **table,
-                **{key: tuple(table[key]) for key in ("classes", "scales", "mean", "std")},
-                "shifts": tuple(tuple(shift) for shift in table["shifts"]),
-                "normalisation": normalisation(table["normalisation"]),
-            }
-        )
-    except (TypeError, AttributeError) as error:  # a list where a number belongs, and the like
-        raise ValueError(f"{source}: a value has the wrong type ({error})") from error
+_READERS: Mapping[str, Callable[[Any], Any]] = {
+    "name": text,
+    "classes": texts,
+    "patches": whole,
+    "input_px": whole,
+    "context": number,
+    "context_unit": text,
+    "scales": numbers,
+    "shifts": pairs,
+    "normalisation": normalisation,
+    "mean": numbers,
+    "std": numbers,
+    "rate": number,
+    "head_rate": number,
+    "gamma": number,
+    "epochs": whole,
+    "momentum": number,
+    "alpha": number,
+    "geometry": text,
+    "symmetries": wholes,
+    "rotations": whole,
+    "context_px": optional(number),
+    "colour_jitter": number,
+    "phases": phases,
+    "operating_point": number,
+}

@@ -1,6 +1,40 @@
-"""How good a score is: ROC curves, and AUCs whose errors respect that one patient has many candidates."""
+"""How good a score is: ROC, precision-recall, FROC, calibration, learning curves; errors that respect patients."""
 
+from overread_learn.evaluate.bootstrap import PatientBootstrap, interval
+from overread_learn.evaluate.calibration import Bin, brier, ece, reliability, temperature, tempered
+from overread_learn.evaluate.curves import Summary, alc, labels_to_reach, summarise
+from overread_learn.evaluate.froc import Froc, cpm, froc_curve
 from overread_learn.evaluate.paired import AUC, Difference, clustered_auc, paired_difference
-from overread_learn.evaluate.roc import Curve, OneClass, auc, roc_curve
+from overread_learn.evaluate.pr import PrecisionRecall, average_precision, precision_recall
+from overread_learn.evaluate.roc import Curve, OneClass, auc, macro_auc, partial_auc, roc_curve
 
-__all__ = ["AUC", "Curve", "Difference", "OneClass", "auc", "clustered_auc", "paired_difference", "roc_curve"]
+__all__ = [
+    "AUC",
+    "Bin",
+    "Curve",
+    "Difference",
+    "Froc",
+    "OneClass",
+    "PatientBootstrap",
+    "PrecisionRecall",
+    "Summary",
+    "alc",
+    "auc",
+    "average_precision",
+    "brier",
+    "clustered_auc",
+    "cpm",
+    "ece",
+    "froc_curve",
+    "interval",
+    "labels_to_reach",
+    "macro_auc",
+    "paired_difference",
+    "partial_auc",
+    "precision_recall",
+    "reliability",
+    "roc_curve",
+    "summarise",
+    "temperature",
+    "tempered",
+]

@@ -12,6 +12,7 @@ import numpy as np
 import onnx
 import torch
 from numpy.typing import NDArray
+from torch import nn
 
 from overread_learn.applications import Application
 from overread_learn.nets.classifier import Classifier
@@ -26,7 +27,7 @@ def export(model: Classifier, application: Application, path: Path, *, extra: Ma
     """Write ``model`` as ONNX to ``path`` and return the file's SHA-256.
 
     Input ``patches`` is (n, 3, s, s) float32 with s the application's ``input_px`` and n free; output ``logits`` is
-    (n, classes). The metadata carry the application as JSON, the network's name, and ``extra``. The file appears whole
+    (n, classes), output ``embeddings`` (n, d) what entered the last layer. The metadata carry the application as JSON, the network's name, and ``extra``. The file appears whole
     or not at all: it is written beside its place, flushed to the disk, and renamed.
 
     Raises ValueError where ``extra`` uses a name that is taken, or the network has other classes than the application.
@@ -53,8 +54,19 @@ def parity(model: Classifier, path: Path, patches: NDArray[np.float32]) -> float
     return float(np.abs(ours - softmax(Scorer(path).logits(patches))).max())
 
 
+class _Outputs(nn.Module):
+    """The network as the file shall have it: a tracer asks for ``forward`` alone."""
+
+    def __init__(self, model: Classifier) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, patches: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        return self.model.embed(patches)
+
+
 def _traced(model: Classifier, size: int) -> onnx.ModelProto:
-    still = copy.deepcopy(model).cpu().eval()
+    still = _Outputs(copy.deepcopy(model).cpu()).eval()
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
         path = Path(folder) / "traced.onnx"
         # The newer exporter needs onnxscript, a package that nothing else here uses.
@@ -67,8 +79,8 @@ def _traced(model: Classifier, size: int) -> onnx.ModelProto:
             dynamo=False,
             opset_version=OPSET,
             input_names=["patches"],
-            output_names=["logits"],
-            dynamic_axes={"patches": {0: "n"}, "logits": {0: "n"}},
+            output_names=["logits", "embeddings"],
+            dynamic_axes={"patches": {0: "n"}, "logits": {0: "n"}, "embeddings": {0: "n"}},
         )
         return onnx.load(path)
 

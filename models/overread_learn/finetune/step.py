@@ -6,23 +6,29 @@ gamma each epoch. What the paper leaves open: the epoch with the best validation
 """
 
 import copy
-from collections.abc import Callable, Iterator, Sequence
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import nn
 from torch.nn import functional
 
-from overread_learn.evaluate.roc import OneClass, auc
+from overread_learn.evaluate.roc import OneClass, macro_auc
+from overread_learn.finetune.checkpoint import Checkpoint, Training, identity
+from overread_learn.finetune.order import batches
+from overread_learn.finetune.predict import device_of, probabilities, tensor
+from overread_learn.finetune.terms import EpochReport, Recipe, Samples, Validation
 from overread_learn.nets.classifier import Classifier, parameters_by_role
 
-__all__ = ["Diverged", "EpochReport", "Fitted", "Recipe", "Samples", "finetune"]
+__all__ = ["Diverged", "Fitted", "finetune", "learning_norms"]
 
-SCORED_AT_ONCE = 256
 BIAS_FACTOR = 2
 """A bias learns at twice the rate of its weights (AIFT, Table 3)."""
+BatchNorm = nn.BatchNorm1d | nn.BatchNorm2d | nn.BatchNorm3d
 
 
 class Diverged(ArithmeticError):
@@ -30,55 +36,8 @@ class Diverged(ArithmeticError):
 
 
 @dataclass(frozen=True)
-class Recipe:
-    """How to learn. ``rate`` is the trunk's, ``head_rate`` the head's; ``gamma`` multiplies both each epoch.
-
-    ``batch`` is the smallest batch (a remainder joins the others). ``balance`` draws both classes equally often, as
-    many candidates an epoch as there are. ``seed`` fixes order, augmentation and dropout.
-    """
-
-    rate: float
-    head_rate: float
-    gamma: float
-    epochs: int
-    momentum: float
-    batch: int
-    seed: int
-    balance: bool
-
-    def __post_init__(self) -> None:
-        """Refuse a recipe that would train nothing."""
-        if self.epochs < 1 or self.batch < 1 or min(self.rate, self.head_rate) < 0:
-            raise ValueError(f"a recipe needs epochs >= 1, batch >= 1 and rates >= 0, got {self}")
-
-
-class Samples(Protocol):
-    """Labelled candidates to learn from."""
-
-    @property
-    def labels(self) -> NDArray[np.integer]:
-        """(n,), 0 or 1."""
-
-    def __len__(self) -> int:
-        """Return n."""
-
-    def draw(self, index: int, rng: np.random.Generator) -> NDArray[np.float32]:
-        """Draw one augmented patch of a candidate, (3, s, s)."""
-
-
-@dataclass(frozen=True)
-class EpochReport:
-    """One epoch, counted from 1: its mean cross-entropy (nats), the trunk's rate, and the validation AUC after it."""
-
-    epoch: int
-    loss: float
-    rate: float
-    auc: float
-
-
-@dataclass(frozen=True)
 class Fitted:
-    """A trained network in eval mode, as it was after ``best_epoch``."""
+    """A trained network in eval mode, as it was after ``best_epoch``; ``auc_validation`` is that epoch's."""
 
     model: Classifier
     auc_validation: float
@@ -89,66 +48,113 @@ class Fitted:
 def finetune(
     model: Classifier,
     train: Samples,
-    validation: tuple[Sequence[NDArray[np.float32]], NDArray[np.integer]],
+    validation: Validation | None,
     recipe: Recipe,
     on_epoch: Callable[[EpochReport], None] | None = None,
+    checkpoint: Path | None = None,
 ) -> Fitted:
-    """Fine-tune a copy of ``model``, all layers, one augmented patch a candidate an epoch; ``model`` stays as it is.
+    """Fine-tune a copy of ``model``, one augmented patch a candidate an epoch; ``model`` stays as it is.
 
-    ``validation`` holds each candidate's patches, (m_i, 3, s, s), and the labels, (n,). The AUC is that of the mean
-    patch probability; among equal epochs the later is kept, which has seen more. Equal seeds on one machine give equal
-    weights. Work runs where the model lives (CPU or GPU).
+    Parameters whose ``requires_grad`` is False stay as they are, and so do the statistics of a batch norm that is
+    frozen whole. The validation AUC is that of the mean patch probability, for more than two classes the mean of one
+    class against the rest; among equal epochs the later is kept, which has seen more. Without validation the last epoch
+    is kept. Equal seeds on one machine give equal weights. Work runs where the model lives (CPU or GPU).
 
-    Raises OneClass where train or validation lacks a class, ValueError where the network is not binary, Diverged.
+    ``checkpoint`` names a file that is replaced after every epoch. Where it exists, training goes on from it, to the
+    weights that it would have had without the break; ``on_epoch`` hears of the epochs that run now. It stays behind
+    when the training is done.
+
+    Raises OneClass where train or validation lacks a class (of more than two classes, where fewer than two are
+    present), ValueError on a label that the network has no output for or where everything is frozen, Diverged,
+    OtherTraining where the checkpoint is of another recipe, other data or other start weights.
     """
-    if model.classes != 2:  # the AUC below is that of positive against negative
-        raise ValueError(f"the continual step is for binary networks, this one has {model.classes} classes")
-    labels = _both_classes("train", train.labels)
-    held_out, truth = validation[0], _both_classes("validation", validation[1])
-    if len(held_out) != len(truth):
-        raise ValueError(f"{len(held_out)} validation candidates came with {len(truth)} labels")
+    labels = _checked("train", train.labels, model.classes)
+    if validation:
+        truth = _checked("validation", validation[1], model.classes)
+        if len(validation[0]) != len(truth):
+            raise ValueError(f"{len(validation[0])} validation candidates came with {len(truth)} labels")
+    keeper = Checkpoint(checkpoint, identity(model, train, validation, recipe)) if checkpoint else None
     model = copy.deepcopy(model).to(memory_format=torch.channels_last)  # 1.4 times faster on a CPU
-    rng = np.random.default_rng(recipe.seed)
     optimizer = _optimizer(model, recipe)
     schedule = torch.optim.lr_scheduler.ExponentialLR(optimizer, recipe.gamma)
-    history: list[EpochReport] = []
+    training = Training(model, optimizer, schedule, np.random.default_rng(recipe.seed))
+    history = training.history
     with torch.random.fork_rng():
         torch.manual_seed(recipe.seed)  # dropout
-        for epoch in range(1, recipe.epochs + 1):
+        if keeper:
+            keeper.restore(training)
+        while len(history) < recipe.epochs:
             rate = float(schedule.get_last_lr()[0])
-            loss = _epoch(model, optimizer, train, labels, recipe, rng)
-            report = EpochReport(epoch, loss, rate, auc(truth, _probabilities(model, held_out)))
+            loss = _epoch(model, optimizer, train, labels, recipe, training.rng)
+            figure = macro_auc(truth, probabilities(model, validation[0])) if validation else math.nan
             schedule.step()
+            report = EpochReport(len(history) + 1, loss, rate, figure)
             history.append(report)
             if report is _best(history):
-                best_state = copy.deepcopy(model.state_dict())
+                training.best_state = copy.deepcopy(model.state_dict())
+            if keeper:
+                keeper.save(training)
             if on_epoch:
                 on_epoch(report)
     best = _best(history)
-    model.load_state_dict(best_state)
+    model.load_state_dict(training.best_state)
     model.to(memory_format=torch.contiguous_format).eval()
     return Fitted(model, best.auc, best.epoch, tuple(history))
 
 
 def _best(history: Sequence[EpochReport]) -> EpochReport:
+    if math.isnan(history[-1].auc):  # nothing was held out
+        return history[-1]
     return max(history, key=lambda report: (report.auc, report.epoch))
 
 
-def _both_classes(which: str, labels: NDArray[np.integer]) -> NDArray[np.integer]:
-    for value, name in enumerate(("negative", "positive")):
-        if not (labels == value).any():
-            raise OneClass(f"{which} has no {name} among its {len(labels)} candidates")
+def _checked(which: str, labels: NDArray[np.integer], classes: int) -> NDArray[np.integer]:
+    """Return the labels, which must fit the network and leave something to tell apart."""
+    if not np.isin(labels, np.arange(classes)).all():
+        found = np.unique(labels)[:10].tolist()
+        raise ValueError(f"{which} has the labels {found}, where the network's {classes} classes are 0..{classes - 1}")
+    present = np.unique(labels)
+    if classes == 2:
+        for value, name in enumerate(("negative", "positive")):
+            if value not in present:
+                raise OneClass(f"{which} has no {name} among its {len(labels)} candidates")
+    elif len(present) < 2:
+        raise OneClass(f"{which} has no second class among its {len(labels)} candidates: {present.tolist()}")
     return labels
 
 
 def _optimizer(model: Classifier, recipe: Recipe) -> torch.optim.SGD:
-    groups = []
-    for parameters, rate in zip(parameters_by_role(model), (recipe.rate, recipe.head_rate), strict=True):
-        biases = {name for name in parameters if name.endswith("bias")}
-        weights = [value for name, value in parameters.items() if name not in biases]
+    """Return SGD over what is not frozen, in four groups: trunk weights, trunk biases, head weights, head biases."""
+    groups: list[dict[str, object]] = []
+    for role, rate in zip(parameters_by_role(model), (recipe.rate, recipe.head_rate), strict=True):
+        learning = {name: value for name, value in role.items() if value.requires_grad}
+        biases = [value for name, value in learning.items() if name.endswith("bias")]
+        weights = [value for name, value in learning.items() if not name.endswith("bias")]
         groups.append({"params": weights, "lr": rate})
-        groups.append({"params": [parameters[name] for name in biases], "lr": BIAS_FACTOR * rate})
+        groups.append({"params": biases, "lr": BIAS_FACTOR * rate})
+    if not any(group["params"] for group in groups):
+        raise ValueError("every parameter is frozen: there is nothing to train")
     return torch.optim.SGD(groups, lr=recipe.rate, momentum=recipe.momentum)
+
+
+def learning_norms(model: nn.Module) -> list[BatchNorm]:
+    """Return the batch norms that are not frozen whole: their statistics learn too."""
+    found = []
+    for module in model.modules():
+        if isinstance(module, BatchNorm):
+            own = list(module.parameters())
+            if not own or any(value.requires_grad for value in own):
+                found.append(module)
+    return found
+
+
+def _train_mode(model: nn.Module) -> None:
+    """Let the network learn; a batch norm that is frozen whole keeps its statistics."""
+    model.train()
+    learning = set(learning_norms(model))
+    for module in model.modules():
+        if isinstance(module, BatchNorm) and module not in learning:
+            module.eval()
 
 
 def _epoch(
@@ -160,13 +166,13 @@ def _epoch(
     rng: np.random.Generator,
 ) -> float:
     """Pass once over the samples; returns the mean loss in nats."""
-    model.train()
+    _train_mode(model)
     total = 0.0
-    for members in _batches(labels, recipe, rng):
+    for members in batches(labels, batch=recipe.batch, balance=recipe.balance, rng=rng):
         patches = np.stack([train.draw(int(index), rng) for index in members])
         target = torch.from_numpy(labels[members].astype(np.int64))
         optimizer.zero_grad(set_to_none=True)
-        loss = functional.cross_entropy(model(_tensor(model, patches)), target.to(_device(model)))
+        loss = functional.cross_entropy(model(tensor(model, patches)), target.to(device_of(model)))
         value = loss.item()
         if not np.isfinite(value):
             raise Diverged(
@@ -176,45 +182,3 @@ def _epoch(
         optimizer.step()
         total += value * len(members)
     return total / len(labels)
-
-
-def _batches(labels: NDArray[np.integer], recipe: Recipe, rng: np.random.Generator) -> Iterator[NDArray[np.integer]]:
-    """Yield the epoch's order in batches of ``recipe.batch`` or more: batch norm cannot learn from a lone remainder."""
-    count = len(labels)
-    if recipe.balance:
-        halves = (count // 2, count - count // 2)
-        order = np.concatenate(
-            [_cycle(np.flatnonzero(labels == value), size, rng) for value, size in enumerate(halves)]
-        )
-        rng.shuffle(order)
-    else:
-        order = rng.permutation(count)
-    yield from np.array_split(order, max(1, count // recipe.batch))
-
-
-def _cycle(members: NDArray[np.integer], size: int, rng: np.random.Generator) -> NDArray[np.integer]:
-    """Draw ``size`` members, none a second time before all had their turn."""
-    return np.concatenate([rng.permutation(members) for _ in range(-(-size // len(members)))])[:size]
-
-
-def _probabilities(model: Classifier, candidates: Sequence[NDArray[np.float32]]) -> list[float]:
-    """Return each candidate's mean patch probability of the positive class."""
-    model.eval()
-    patches = np.concatenate(candidates)
-    with torch.inference_mode():
-        positive = torch.cat(
-            [
-                torch.softmax(model(_tensor(model, patches[start : start + SCORED_AT_ONCE])).double(), dim=1)[:, 1]
-                for start in range(0, len(patches), SCORED_AT_ONCE)
-            ]
-        )
-    ends = np.cumsum([len(candidate) for candidate in candidates])[:-1]
-    return [float(part.mean()) for part in np.split(positive.cpu().numpy(), ends)]
-
-
-def _device(model: Classifier) -> torch.device:
-    return next(model.parameters()).device
-
-
-def _tensor(model: Classifier, patches: NDArray[np.float32]) -> torch.Tensor:
-    return torch.from_numpy(patches).to(_device(model)).contiguous(memory_format=torch.channels_last)

@@ -15,6 +15,12 @@ __all__ = ["Classifier", "build", "from_bytes", "parameters_by_role", "to_bytes"
 HEADS = ("fc", "classifier", "head", "heads")
 """Where torchvision's families keep their last layer."""
 
+INCEPTION = {"aux_logits": False, "transform_input": True, "init_weights": True}
+"""Inception v3 without its auxiliary head, for patches normalised as for the other networks, drawn as published."""
+
+AUXILIARY = "AuxLogits."
+"""Where published weights of Inception v3 keep the auxiliary head that is not built."""
+
 
 class Classifier(nn.Module):
     """A network that maps patches, (n, 3, h, w), to logits, (n, classes), and knows what it is called."""
@@ -33,7 +39,8 @@ class Classifier(nn.Module):
             raise ValueError(f"a classifier needs at least two classes, got {classes}")
         self.arch = arch
         self.classes = classes
-        self.net: nn.Module = torchvision.models.get_model(arch, weights=None)
+        options = INCEPTION if arch == "inception_v3" else {}
+        self.net: nn.Module = torchvision.models.get_model(arch, weights=None, **options)
         if getattr(self.net, "aux_logits", False):
             raise ValueError(f"{arch} has auxiliary heads, which the continual step does not train")
         self.head = _last_layer(arch, self.net)
@@ -44,6 +51,20 @@ class Classifier(nn.Module):
         """Return the logits, (n, classes), of (n, 3, h, w)."""
         logits: torch.Tensor = self.net(patches)
         return logits
+
+    def embed(self, patches: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the logits, (n, classes), and what entered the last layer, (n, d).
+
+        A convolution's input is averaged over its places first. In eval mode a linear last layer, and SqueezeNet's
+        convolution, which is averaged afterwards, map the embedding to the logits.
+        """
+        seen: list[torch.Tensor] = []
+        hook = self.net.get_submodule(self.head).register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+        try:
+            logits = self(patches)
+        finally:
+            hook.remove()
+        return logits, seen[0].mean(dim=(2, 3)) if seen[0].ndim > 2 else seen[0]  # (n, d, h, w) before a convolution
 
     def _replace_head(self) -> None:
         old = self.net.get_submodule(self.head)
@@ -86,7 +107,8 @@ def build(arch: str, classes: int, weights: Path | Literal["imagenet"] | None, s
         head = {f"{model.head}.weight", f"{model.head}.bias"}
         try:
             result = model.net.load_state_dict(
-                {name: value for name, value in state.items() if name not in head}, strict=False
+                {name: value for name, value in state.items() if name not in head and not name.startswith(AUXILIARY)},
+                strict=False,
             )
         except RuntimeError as error:  # a tensor of another shape
             raise ValueError(f"the weights {weights} do not fit {arch}: {error}") from error

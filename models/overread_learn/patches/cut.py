@@ -7,14 +7,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from overread_learn.applications import Application
-from overread_learn.applications.application import SYMMETRIES
 from overread_learn.patches.prepare import Prepared
 from overread_learn.patches.square import draw, normalise, place
+from overread_learn.patches.variants import variants
 
 __all__ = ["cut", "symmetric"]
 
 
-class _Variant(NamedTuple):
+class _Placed(NamedTuple):
     right: int
     """Displacement of the square to the right, in patch pixels."""
     down: int
@@ -22,23 +22,29 @@ class _Variant(NamedTuple):
 
 
 def cut(
-    prepared: Prepared, x: float, y: float, application: Application, spacing_mm: float | None = None
+    prepared: Prepared,
+    x: float | None,
+    y: float | None,
+    application: Application,
+    spacing_mm: float | None = None,
 ) -> NDArray[np.float32]:
     """Cut the application's m patches around a candidate; (m, 3, s, s) float32, mean and std removed.
 
-    ``x``, ``y`` are source pixel centres, ``spacing_mm`` the source's mm per pixel (needed for contexts in mm). The
-    first patch is centred, unscaled and upright; the others walk through scales, shifts and the eight symmetries
+    ``x``, ``y`` are source pixel centres, both None for the image's centre (the candidate is the whole image).
+    ``spacing_mm`` is the source's mm per pixel: contexts in mm need it, or else the application's ``context_px``. The
+    first patch is centred, unscaled and upright; the others walk through scales, shifts and the allowed symmetries
     together, always the same way. Shifts are whole patch pixels, so that one interpolation a scale serves them all.
+    What lies outside the image is its reflection, again and again where the image is smaller than the square.
 
-    Raises ValueError on a point outside the image or a missing spacing.
+    Raises ValueError on a point outside the image, a missing spacing, or an application that cuts from volumes.
     """
     centre_x, centre_y, side = place(prepared, x, y, application, spacing_mm)
     size = application.input_px
     patches = np.empty((application.patches, 3, size, size), dtype=np.float32)
-    for scale, margin, variants in _plan(application):
+    for scale, margin, members in _plan(application):
         canvas = draw(prepared, (centre_x, centre_y), side * scale / size, size + 2 * margin)
         planes = normalise(canvas, application)
-        for index, (right, down, symmetry) in variants:
+        for index, (right, down, symmetry) in members:
             top, left = margin + down, margin + right
             patches[index] = symmetric(planes[:, top : top + size, left : left + size], symmetry)
     return patches
@@ -54,17 +60,13 @@ def symmetric(planes: NDArray[np.float32], symmetry: int) -> NDArray[np.float32]
 
 
 @lru_cache(maxsize=16)
-def _plan(application: Application) -> list[tuple[float, int, list[tuple[int, _Variant]]]]:
-    """Group the variants by scale: (scale, margin in patch pixels, [(index of the patch, variant)])."""
-    scales, shifts = application.scales, application.shifts
-    groups: dict[int, list[tuple[int, _Variant]]] = {}
-    for index in range(application.patches):
-        # All three move at once, so that few patches already cover each; over all indices every triple occurs once.
-        lap, symmetry = divmod(index, SYMMETRIES)
-        scale, shift = (symmetry + lap) % len(scales), (symmetry + lap // len(scales)) % len(shifts)
-        right, down = (round(part * application.input_px) for part in shifts[shift])
-        groups.setdefault(scale, []).append((index, _Variant(right, down, symmetry)))
+def _plan(application: Application) -> list[tuple[float, int, list[tuple[int, _Placed]]]]:
+    """Group the variants by scale: (scale, margin in patch pixels, [(index of the patch, where it lies)])."""
+    groups: dict[int, list[tuple[int, _Placed]]] = {}
+    for index, (scale, shift, pose) in enumerate(variants(application)):
+        right, down = (round(part * application.input_px) for part in application.shifts[shift])
+        groups.setdefault(scale, []).append((index, _Placed(right, down, application.symmetries[pose])))
     return [
-        (scales[scale], max(max(abs(variant.right), abs(variant.down)) for _, variant in members), members)
+        (application.scales[scale], max(max(abs(placed.right), abs(placed.down)) for _, placed in members), members)
         for scale, members in groups.items()
     ]

@@ -27,7 +27,8 @@ class Prepared(NamedTuple):
 def prepare(image: NDArray[Any], application: Application) -> Prepared:
     """Bring an image, (H, W) or (H, W, 3) of any integer or float dtype, to 0..255 as the application asks.
 
-    A grey image fills all three channels. A photograph comes as RGB; slices as (below, key, above).
+    A grey image fills all three channels. A photograph comes as RGB; slices as (below, key, above). An image of dtype
+    uint8 is taken as it is where the window spans 0..255 or more: it holds no HU, so somebody has windowed it before.
 
     Raises ValueError on another shape or dtype, on values that are not finite, and on values outside 0..255 where
     background subtraction needs the 8-bit scale.
@@ -39,6 +40,8 @@ def prepare(image: NDArray[Any], application: Application) -> Prepared:
     if image.dtype.kind == "f" and not np.isfinite(image).all():
         raise ValueError("an image holds values that are not finite")
     match application.normalisation:
+        case Window(low, high) if image.dtype == np.uint8 and low <= 0 and high >= WHITE:
+            return Prepared(np.array(_three(image), order="C"), 1.0)
         case Window(low, high):
             return Prepared(_three(_stretch(image, low, high)), 1.0)
         case Range(low, high):

@@ -17,25 +17,44 @@ cv2.setNumThreads(1)
 
 
 def place(
-    prepared: Prepared, x: float, y: float, application: Application, spacing_mm: float | None
+    prepared: Prepared, x: float | None, y: float | None, application: Application, spacing_mm: float | None
 ) -> tuple[float, float, float]:
     """Return the candidate's centre (x, y) and the side of its unscaled square, in prepared pixels.
 
-    ``x``, ``y`` count source pixels from the centre of the first one. Raises ValueError on a point outside the image,
-    and where the context is in millimetres and ``spacing_mm`` (mm per source pixel) is missing or not positive.
+    ``x``, ``y`` count source pixels from the centre of the first one; both None mean the image's centre. Raises
+    ValueError on a point outside the image, where the context is in millimetres and ``spacing_mm`` (mm per source
+    pixel) is missing (unless the application says its ``context_px``) or not positive, and on applications of volumes.
     """
     height, width = (side / prepared.scale for side in prepared.pixels.shape[:2])
+    if x is None and y is None:
+        x, y = (width - 1) / 2, (height - 1) / 2
+    if x is None or y is None:
+        raise ValueError(f"a point needs both x and y, or neither for the whole image; got ({x}, {y})")
     if not (-0.5 <= x <= width - 0.5 and -0.5 <= y <= height - 0.5):  # half a pixel around the centres
         raise ValueError(f"point ({x}, {y}) lies outside the image of {width:.0f} x {height:.0f} pixels")
-    side = application.context
-    if application.context_unit == "mm":
-        if spacing_mm is None:
-            raise ValueError(f"application {application.name}: its context is in mm, so the pixel spacing is needed")
-        if not 0 < spacing_mm < math.inf:
-            raise ValueError(f"pixel spacing must be a positive number of mm, got {spacing_mm}")
-        side /= spacing_mm
+    side = _side(application, spacing_mm, min(width, height))
     # Pixel centres are at whole numbers, so a change of scale goes through the pixel's corner.
     return (x + 0.5) * prepared.scale - 0.5, (y + 0.5) * prepared.scale - 0.5, side * prepared.scale
+
+
+def _side(application: Application, spacing_mm: float | None, shorter: float) -> float:
+    """Return the side of the unscaled square in source pixels; ``shorter`` is the image's shorter side in these."""
+    if application.geometry != "plane":
+        raise ValueError(f"application {application.name} cuts its patches from volumes: use cut_volume")
+    if application.context_unit == "image":
+        return application.context * shorter
+    if application.context_unit == "px":
+        return application.context
+    if spacing_mm is None:
+        if application.context_px is None:
+            raise ValueError(
+                f"application {application.name}: its context is in mm, so the pixel spacing is needed; "
+                "for images without one, give the application a context_px"
+            )
+        return application.context_px
+    if not 0 < spacing_mm < math.inf:
+        raise ValueError(f"pixel spacing must be a positive number of mm, got {spacing_mm}")
+    return application.context / spacing_mm
 
 
 def draw(

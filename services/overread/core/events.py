@@ -136,6 +136,9 @@ class CandidateScored(Event):
     precision: str
     cleared: bool
     """False for the bootstrap model: the score is for selection only and no reader sees it."""
+    embedding: str | None = None
+    """Mean over the patches of what entered the network's last layer, for strategies that choose by it: float16,
+    little-endian, in base64. None where the model gives none."""
 
 
 class Purpose(StrEnum):

@@ -6,13 +6,11 @@ import threading
 from collections import OrderedDict
 from typing import NamedTuple
 
-import numpy as np
-
 from overread.core.errors import InvalidEvent
 from overread.core.events import Place
 from overread.pacs.slices import Slices
 from overread_learn.applications import Application
-from overread_learn.patches import Prepared, prepare
+from overread_learn.patches import Prepared, neighbourhood, prepare
 
 
 class View(NamedTuple):
@@ -55,17 +53,8 @@ class Views:
         the piece ends, so that the border is reflected at the same line.
         """
         view = self.at(place)
-        application, scale = self.application, view.prepared.scale
-        context = application.context
-        if application.context_unit == "mm" and view.spacing_mm:
-            context /= view.spacing_mm
-        furthest = 0.5 * 2**0.5 + float(np.abs(application.shifts).max())  # of the square's side
-        reach = int(np.ceil(context * max(application.scales) * scale * furthest)) + 4
-        column, row = (round((at + 0.5) * scale - 0.5) for at in (view.x, view.y))
-        left, top = max(column - reach, 0), max(row - reach, 0)
-        pixels = view.prepared.pixels[top : row + reach + 1, left : column + reach + 1].copy()
-        # A whole number of prepared pixels is cut off: the shift in source pixels is exact.
-        return View(Prepared(pixels, scale), view.x - left / scale, view.y - top / scale, view.spacing_mm)
+        piece, x, y = neighbourhood(view.prepared, view.x, view.y, self.application, view.spacing_mm)
+        return View(piece, x, y, view.spacing_mm)
 
     def _prepared(self, series: str, key: int) -> tuple[Prepared, float | None, tuple[int, int]]:
         with self._lock:

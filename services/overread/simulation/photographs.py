@@ -23,10 +23,10 @@ from pydicom.uid import (
 
 from overread.core.errors import Misconfigured, Undecodable
 from overread.pacs.jpeg import Header, header
-from overread.simulation import candidate_set
 from overread.simulation.cad import Marked, report
-from overread.simulation.candidate_set import Row
 from overread.simulation.ct import file_meta, patient_and_study, uid
+from overread_learn.experiment import candidate_set
+from overread_learn.experiment.candidate_set import Row
 
 RADIUS_PX = 6.0
 """Of a truth row: a simulated reader takes a candidate this close for the one that was meant."""
@@ -62,7 +62,13 @@ def wrap(
     Raises:
         Misconfigured: as `candidate_set.read`; an image that can't be read, or a candidate outside its image.
     """
-    chosen = candidate_set.read(candidates)
+    try:
+        chosen = candidate_set.read(candidates)
+    except candidate_set.NotACandidateSet as error:
+        raise Misconfigured(str(error)) from error
+    for row in chosen.rows:
+        if row.label not in {0, 1, None}:
+            raise Misconfigured(f"candidates.csv: {row.candidate}: label is 0 or 1, the loop knows no third class yet")
     out.mkdir(parents=True, exist_ok=True)
     by_patient = sorted(chosen.rows, key=lambda row: (row.patient, row.image))
     wrapped = Wrapped(out / "truth.csv", out / "splits.csv", 0, 0, len(by_patient))

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Sequence
 
 import numpy as np
 from sqlalchemy import Connection, delete, select, update
 
 from overread.core.codec import Envelope
+from overread.core.errors import InvalidEvent
 from overread.core.events import CandidateReceived, CandidateScored, Event, FindingCorrected, StudyPurged
 from overread.core.splits import Split
 from overread.store.engine import upsert
@@ -43,16 +45,28 @@ class Rate:
 
     consumes = CandidateScored
 
-    def prepare(self, envelope: Envelope[CandidateScored]) -> bytes:
-        """Pack the logits."""
-        event = envelope.event
-        return np.asarray(event.logits, dtype="<f4").tobytes()
+    def prepare(self, envelope: Envelope[CandidateScored]) -> dict[str, object]:
+        """Pack the logits.
 
-    def apply(self, tx: Connection, envelope: Envelope[CandidateScored], prepared: bytes) -> Sequence[Event]:
+        Raises:
+            InvalidEvent: the embedding is no base64 of half-precision numbers.
+        """
+        event = envelope.event
+        try:
+            embedding = None if event.embedding is None else base64.b64decode(event.embedding, validate=True)
+        except ValueError as error:
+            raise InvalidEvent("the embedding is no base64") from error
+        if embedding is not None and (not embedding or len(embedding) % 2):
+            raise InvalidEvent(f"an embedding of {len(embedding)} bytes is no row of half-precision numbers")
+        return {"logits": np.asarray(event.logits, dtype="<f4").tobytes(), "embedding": embedding}
+
+    def apply(
+        self, tx: Connection, envelope: Envelope[CandidateScored], prepared: dict[str, object]
+    ) -> Sequence[Event]:
         """Keep the latest: scores of one candidate come in the order in which they were made."""
         event = envelope.event
         if event.split is Split.TRAIN:
-            values = {"model": event.model, "classes": len(event.logits[0]), "logits": prepared}
+            values = {"model": event.model, "classes": len(event.logits[0]), **prepared}
             row = upsert(trainer_scores).values(candidate=event.candidate, study=event.study, **values)
             tx.execute(row.on_conflict_do_update(index_elements=["candidate"], set_=values))
         return ()

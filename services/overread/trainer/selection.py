@@ -8,11 +8,15 @@ of picks alone would bias every AUC.
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
+from typing import Any
 
 import numpy as np
-from sqlalchemy import Connection, func, select
+from numpy.typing import NDArray
+from sqlalchemy import Connection, Row, func, select
 
 from overread import metrics
 from overread.config import Trainer
@@ -23,7 +27,8 @@ from overread.store.engine import Store, upsert
 from overread.trainer.labels import digest, labelled
 from overread.trainer.tables import trainer_pool, trainer_requests, trainer_rounds, trainer_scores
 from overread.trainer.versions import champion, pending
-from overread_learn.acquisition import rank
+from overread_learn.acquisition import Pick, Pool, strategy
+from overread_learn.acquisition import select as choose
 
 log = logging.getLogger(__name__)
 
@@ -100,7 +105,7 @@ class Select:
         if asked and not self._wants_more(tx, following):
             return []
         unread = tx.execute(
-            select(trainer_pool, trainer_scores.c.model, trainer_scores.c.classes, trainer_scores.c.logits)
+            select(trainer_pool, trainer_scores)
             .outerjoin(trainer_scores, trainer_scores.c.candidate == trainer_pool.c.candidate)
             .where(trainer_pool.c.split == Split.TRAIN, trainer_pool.c.read.is_(False))
         ).all()
@@ -110,16 +115,14 @@ class Select:
             return []
         if len(fresh) < FRESH * len(unread) and not self._stalled((current.sha256, len(fresh), len(unread))):
             return []
-        picks = rank(
-            [row.candidate for row in fresh],
-            [np.frombuffer(row.logits, "<f4").reshape(-1, row.classes) for row in fresh],
-            self._settings.strategy,
-            seed=self._settings.seed + following,
-            k_ref_m=self._patches,
-        )
-        chosen, rest = picks[: self._settings.budget], picks[self._settings.budget :]
+        pool = self._pool(tx, fresh, current.sha256)
+        chosen = self._choose(pool, self._settings.strategy, self._settings.budget, following)
+        # The audit sample is random among the rest; its picks carry AIFT's terms like the others.
+        taken = {pick.id for pick in chosen}
+        rest = sorted(set(pool.ids) - taken, key=lambda name: self._share(f"audit-{following}", name))
+        audited = set(rest[: self._settings.audit])
+        lots = [pick for pick in self._choose(pool, "random", len(pool), following) if pick.id in audited]
         study = {row.candidate: row.study for row in fresh}
-        lots = sorted(rest, key=lambda pick: self._share(f"audit-{following}", pick.id))
         log.info("reads requested", extra={"round": following, "picks": len(chosen), "pool": len(fresh)})
         return [
             ReadRequested(
@@ -130,14 +133,42 @@ class Select:
                 rank=place,
                 strategy=self._settings.strategy if purpose is Purpose.ACQUISITION else None,
                 model=current.sha256,
-                score=pick.score,
+                score=pick.score if purpose is Purpose.ACQUISITION else None,  # a lot is no score
                 entropy=pick.entropy,
                 diversity=pick.diversity,
                 majority=pick.majority,
             )
-            for purpose, part in ((Purpose.ACQUISITION, chosen), (Purpose.AUDIT, lots[: self._settings.audit]))
+            for purpose, part in ((Purpose.ACQUISITION, chosen), (Purpose.AUDIT, lots))
             for place, pick in enumerate(part)
         ]
+
+    def _pool(self, tx: Connection, fresh: Sequence[Row[Any]], model: str) -> Pool:
+        """The unread candidates that the champion has scored; embeddings of another model would be another space."""
+        answered = tx.execute(
+            select(trainer_scores.c.embedding)
+            .join(trainer_pool, trainer_scores.c.candidate == trainer_pool.c.candidate)
+            .where(
+                trainer_pool.c.split == Split.TRAIN,
+                trainer_pool.c.read.is_(True),
+                trainer_scores.c.model == model,
+                trainer_scores.c.embedding.is_not(None),
+            )
+        ).scalars()
+        return Pool.of(
+            [row.candidate for row in fresh],
+            [np.frombuffer(row.logits, "<f4").reshape(-1, row.classes) for row in fresh],
+            embeddings=_rows([row.embedding for row in fresh]),
+            labelled=_rows(list(answered)),
+            counts=Counter(one.label for one in labelled(tx, Split.TRAIN)),
+        )
+
+    def _choose(self, pool: Pool, name: str, budget: int, number: int) -> list[Pick]:
+        chosen = strategy(name)
+        if chosen.embeds and pool.embeddings is None:
+            # An imported champion may give none. Asking by the measure alone is better than asking nobody.
+            log.warning("the champion gives no embeddings", extra={"strategy": name, "round": number})
+            chosen = replace(chosen, draw="best" if chosen.measure else "random", cold="random")
+        return choose(pool, chosen, budget, seed=self._settings.seed + number, k_ref_m=self._patches)
 
     @staticmethod
     def _wants_more(tx: Connection, number: int) -> bool:
@@ -158,6 +189,12 @@ class Select:
             return True
         last = tx.execute(select(func.max(trainer_pool.c.arrived))).scalar()
         return last is None or (self._clock() - _aware(last)).total_seconds() > QUIET_SECONDS
+
+
+def _rows(embeddings: Sequence[bytes | None]) -> NDArray[np.float16] | None:
+    """Stack embeddings, (n, d); None where one is missing or of another length."""
+    rows = [np.frombuffer(row, "<f2") for row in embeddings if row is not None]
+    return np.stack(rows) if rows and len(rows) == len(embeddings) and len({len(row) for row in rows}) == 1 else None
 
 
 def _aware(time: datetime) -> datetime:

@@ -38,9 +38,13 @@ trainer_scores = Table(
     Column("model", String, nullable=False),
     Column("classes", Integer, nullable=False),
     Column("logits", LargeBinary, nullable=False),
+    Column("embedding", LargeBinary),
     Index("trainer_scores_study", "study"),
 )
-"""The last model's logits: float32, little-endian, (m, classes). Apart, since a score may overtake its candidate."""
+"""The last model's logits: float32, little-endian, (m, classes); and its embedding: float16, little-endian, (d,).
+
+Apart from the pool, since a score may overtake its candidate.
+"""
 
 trainer_labels = Table(
     "trainer_labels",

@@ -1,7 +1,5 @@
 """Reads a candidate set (a folder; docs/contracts.md) and refuses what contradicts itself."""
 
-from __future__ import annotations
-
 import csv
 import hashlib
 import math
@@ -9,11 +7,16 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from overread.core.errors import Misconfigured
-from overread.core.splits import Split
+__all__ = ["LOCKED", "TRAIN", "VALIDATION", "CandidateSet", "NotACandidateSet", "Row", "read"]
 
+TRAIN, VALIDATION, LOCKED = "train", "validation", "locked"
 REQUIRED = ("candidate_id", "patient_id", "image_id")
 VALIDATION_SHARE = 0.15
+LOCKED_SHARE = 0.25
+
+
+class NotACandidateSet(ValueError):
+    """The folder contradicts docs/contracts.md; the message names the line."""
 
 
 class Row(NamedTuple):
@@ -26,6 +29,7 @@ class Row(NamedTuple):
     """Pixel centre; None where the candidate is the whole image."""
     y: int | None
     label: int | None
+    """0 is negative, 1 (or, where there are more classes, any larger number) is not."""
     score: float | None
 
 
@@ -34,45 +38,54 @@ class CandidateSet(NamedTuple):
 
     rows: tuple[Row, ...]
     images: dict[str, Path]
-    splits: dict[str, Split]
+    splits: dict[str, str]
     """By patient; those of whom the set says nothing are absent."""
     digest: str
     """SHA-256 of candidates.csv."""
+
+    def side(self, patient: str) -> str:
+        """Return a patient's split. Where the set names no locked patient at all, a quarter are, by a keyed hash."""
+        given = self.splits.get(patient)
+        if LOCKED in self.splits.values():
+            return given or TRAIN
+        return LOCKED if _share("locked", patient) < LOCKED_SHARE else given or TRAIN
 
 
 def read(folder: Path) -> CandidateSet:
     """Read candidates.csv and find its images.
 
     Raises:
-        Misconfigured: a file or column is missing, an id or a number is wrong, an id stands twice, a patient has two
+        NotACandidateSet: a file or column is missing, an id or a number is wrong, an id stands twice, a patient has two
             splits, an image is missing or there are two of its name. The message names the line.
     """
     file = folder / "candidates.csv"
     if not file.is_file():
-        raise Misconfigured(f"{file}: there is no such file; a candidate set is candidates.csv and images/")
+        raise NotACandidateSet(f"{file}: there is no such file; a candidate set is candidates.csv and images/")
     content = file.read_bytes()
     try:
         table = csv.DictReader(content.decode("utf-8-sig").splitlines())
         lines = list(table)
     except (UnicodeDecodeError, csv.Error) as error:
-        raise Misconfigured(f"{file}: not a CSV file in UTF-8 ({error})") from error
+        raise NotACandidateSet(f"{file}: not a CSV file in UTF-8 ({error})") from error
     columns = table.fieldnames or ()
     missing = [name for name in REQUIRED if name not in columns]
     if missing or not lines:
-        raise Misconfigured(f"{file}: " + (f"the columns {', '.join(missing)} are missing" if missing else "no rows"))
+        raise NotACandidateSet(
+            f"{file}: " + (f"the columns {', '.join(missing)} are missing" if missing else "no rows")
+        )
     rows: list[Row] = []
-    splits: dict[str, Split] = {}
+    splits: dict[str, str] = {}
     seen: set[str] = set()
     for number, line in enumerate(lines, 2):
         where = f"{file.name}, line {number}"
         row = _row(line, where)
         if row.candidate in seen:
-            raise Misconfigured(f"{where}: this candidate_id stands there twice")
+            raise NotACandidateSet(f"{where}: this candidate_id stands there twice")
         seen.add(row.candidate)
         rows.append(row)
         split = _split(line.get("split") or "", row.patient, where)
         if split is not None and splits.setdefault(row.patient, split) is not split:
-            raise Misconfigured(f"{where}: this patient is in two splits; patients are split, not images")
+            raise NotACandidateSet(f"{where}: this patient is in two splits; patients are split, not images")
     images = _images(folder / "images", (row.image for row in rows))
     return CandidateSet(tuple(rows), images, splits, hashlib.sha256(content).hexdigest())
 
@@ -82,43 +95,46 @@ def _row(line: Mapping[str, str | None], where: str) -> Row:
     for name, value in zip(REQUIRED, (candidate, patient, image), strict=True):
         # PatientID and Tracking Identifier are LO and UT; the image's id is a file name too.
         if not value or len(value) > 64 or any(part in value for part in "/\\\0") or value in {".", ".."}:
-            raise Misconfigured(f"{where}: {name} must have 1 to 64 characters and no slash")
+            raise NotACandidateSet(f"{where}: {name} must have 1 to 64 characters and no slash")
     try:
         x, y, label = (int(line[name] or "") if line.get(name) else None for name in ("x", "y", "label"))
         score = float(line["score"] or "") if line.get("score") else None
     except ValueError as error:
-        raise Misconfigured(f"{where}: x, y and label are whole numbers, score is a number") from error
+        raise NotACandidateSet(f"{where}: x, y and label are whole numbers, score is a number") from error
     if score is not None and not math.isfinite(score):
-        raise Misconfigured(f"{where}: the score is a number, not {score}")
+        raise NotACandidateSet(f"{where}: the score is a number, not {score}")
     if (x is None) is not (y is None):
-        raise Misconfigured(f"{where}: x and y, or neither (the whole image)")
-    if label not in {0, 1, None}:
-        raise Misconfigured(f"{where}: label is 0 or 1")
+        raise NotACandidateSet(f"{where}: x and y, or neither (the whole image)")
+    if label is not None and label < 0:
+        raise NotACandidateSet(f"{where}: label is 0, 1, or a larger number where there are more classes")
     return Row(candidate, patient, image, x, y, label, score)
 
 
-def _split(value: str, patient: str, where: str) -> Split | None:
+def _split(value: str, patient: str, where: str) -> str | None:
     """Return the patient's split; one of `train` is divided by hash and never locked."""
     if not value:
         return None
     if value == "train":
-        digest = hashlib.sha256(f"overread candidate set\x1f{patient}".encode()).digest()
-        share = int.from_bytes(digest[:8], "big") / 2**64
-        return Split.VALIDATION if share < VALIDATION_SHARE else Split.TRAIN
+        return VALIDATION if _share("overread candidate set", patient) < VALIDATION_SHARE else TRAIN
     if value == "test":
-        return Split.LOCKED
-    try:
-        return Split(value)
-    except ValueError as error:
-        raise Misconfigured(f"{where}: split is train, validation, test or locked") from error
+        return LOCKED
+    if value not in {VALIDATION, LOCKED}:
+        raise NotACandidateSet(f"{where}: split is train, validation, test or locked")
+    return value
+
+
+def _share(purpose: str, patient: str) -> float:
+    """Return a fixed number in [0, 1) for a patient."""
+    digest = hashlib.sha256(f"{purpose}\x1f{patient}".encode()).digest()
+    return int.from_bytes(digest[:8], "big") / 2**64
 
 
 def _images(folder: Path, wanted: Iterable[str]) -> dict[str, Path]:
     found: dict[str, Path] = {}
     for file in sorted(folder.iterdir()) if folder.is_dir() else ():
         if file.is_file() and found.setdefault(file.stem, file) is not file:
-            raise Misconfigured(f"{folder}: two images of one name, {file.name} and {found[file.stem].name}")
+            raise NotACandidateSet(f"{folder}: two images of one name, {file.name} and {found[file.stem].name}")
     missing = sorted(set(wanted) - found.keys())
     if missing:
-        raise Misconfigured(f"{folder}: {len(missing)} images are missing, the first is {missing[0]}.*")
+        raise NotACandidateSet(f"{folder}: {len(missing)} images are missing, the first is {missing[0]}.*")
     return found

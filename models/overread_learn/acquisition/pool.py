@@ -1,0 +1,139 @@
+"""The unread candidates of a round, and what the network said of them."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["EmptyPool", "Group", "Pool"]
+
+CHUNK = 1 << 16
+"""Candidates looked at together: what bounds memory where the pool is larger than it."""
+
+
+class EmptyPool(ValueError):
+    """There is no candidate to choose from."""
+
+
+@dataclass(frozen=True)
+class Group:
+    """Some candidates with the same number of patches."""
+
+    members: NDArray[np.int64]
+    """(g,), places in the pool."""
+    logits: NDArray[np.floating]
+    """(g, m, C)."""
+
+
+@dataclass(frozen=True)
+class Pool:
+    """Unread candidates. The arrays may be memory-mapped: they are read in chunks, and never copied as a whole.
+
+    ``logits`` stacks the patches of all candidates, (sum of m_i, C), and ``offsets`` (n + 1,) says where each begins.
+    ``embeddings`` (n, d) are the mean over a candidate's patches of what enters the network's last layer, which the
+    strategies of representatives need; None where nobody computed them. ``labelled`` (l, d) are those of the candidates
+    that have an answer already, and ``counts`` how many answers each class has.
+
+    Raises EmptyPool, and ValueError on ids that repeat or arrays that do not fit together.
+    """
+
+    ids: Sequence[str]
+    logits: NDArray[np.floating]
+    offsets: NDArray[np.int64]
+    embeddings: NDArray[np.floating] | None = None
+    labelled: NDArray[np.floating] | None = None
+    counts: Mapping[int, int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Refuse what would otherwise pick the wrong candidates in silence."""
+        count = len(self.ids)
+        if not count:
+            raise EmptyPool("the pool is empty: there is no candidate to choose from")
+        if len(set(self.ids)) < count:
+            raise ValueError("candidate ids repeat in the pool")
+        if self.logits.ndim != 2 or self.logits.shape[1] < 2:  # patch, class
+            raise ValueError(f"logits must be (patches, classes >= 2), got {self.logits.shape}")
+        sizes = np.diff(self.offsets)
+        if len(self.offsets) != count + 1 or self.offsets[0] or self.offsets[-1] != len(self.logits):
+            raise ValueError(f"{count} ids came with offsets that end at {self.offsets[-1]} of {len(self.logits)}")
+        if (sizes < 1).any():
+            raise ValueError(f"candidate {self.ids[int(np.argmin(sizes))]} has no patch")
+        for name, array in (("embeddings", self.embeddings), ("labelled", self.labelled)):
+            if array is not None and array.ndim != 2:  # candidate, feature
+                raise ValueError(f"{name} must be (candidates, features), got {array.shape}")
+        if self.embeddings is not None and len(self.embeddings) != count:
+            raise ValueError(f"{count} ids came with {len(self.embeddings)} embeddings")
+
+    @classmethod
+    def of(
+        cls,
+        ids: Sequence[str],
+        logits: Sequence[NDArray[np.floating]] | NDArray[np.floating],
+        *,
+        embeddings: NDArray[np.floating] | None = None,
+        labelled: NDArray[np.floating] | None = None,
+        counts: Mapping[int, int] | None = None,
+    ) -> "Pool":
+        """Build a pool from each candidate's (m_i, C) logits, or from (n, m, C) where all have m patches."""
+        if len(ids) != len(logits):
+            raise ValueError(f"{len(ids)} ids came with {len(logits)} arrays of logits")
+        if not len(ids):
+            raise EmptyPool("the pool is empty: there is no candidate to choose from")
+        classes = np.shape(logits[0])[-1]
+        for candidate, array in zip(ids, logits, strict=True):
+            if array.ndim != 2 or array.shape[1] != classes or not len(array):  # patch, class
+                raise ValueError(f"candidate {candidate}: logits are {array.shape}, not (patches, {classes})")
+        offsets = np.concatenate([[0], np.cumsum([len(array) for array in logits])]).astype(np.int64)
+        stacked = logits.reshape(-1, classes) if isinstance(logits, np.ndarray) else np.concatenate(logits)
+        return cls(ids, stacked, offsets, embeddings, labelled, counts or {})
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def of_candidate(self, index: int) -> NDArray[np.floating]:
+        """Return one candidate's logits, (m, C)."""
+        return self.logits[self.offsets[index] : self.offsets[index + 1]]
+
+    def groups(self) -> Iterator[Group]:
+        """Yield all candidates in chunks, each of one number of patches.
+
+        Raises ValueError where a logit is not finite, and names the candidate.
+        """
+        sizes = np.diff(self.offsets)
+        for size in np.unique(sizes):
+            members = np.flatnonzero(sizes == size)
+            for start in range(0, len(members), CHUNK):
+                part = members[start : start + CHUNK]
+                rows = self.offsets[part]
+                if part[-1] - part[0] + 1 == len(part):  # neighbours: a view
+                    logits = self.logits[rows[0] : rows[0] + len(part) * size].reshape(len(part), size, -1)
+                else:
+                    logits = self.logits[rows[:, None] + np.arange(size)]
+                if not np.isfinite(logits).all():
+                    wrong = part[~np.isfinite(logits).all(axis=(1, 2))][0]
+                    raise ValueError(f"candidate {self.ids[int(wrong)]}: a logit is not finite")
+                yield Group(part, logits)
+
+    def probabilities(self) -> NDArray[np.float64]:
+        """Return each candidate's mean patch probability, (n, C)."""
+        mean = np.empty((len(self), self.logits.shape[1]))
+        for group in self.groups():
+            mean[group.members] = patch_probabilities(group.logits).mean(axis=1)
+        return mean
+
+    def needed_embeddings(self, who: str) -> NDArray[np.floating]:
+        """Return the embeddings; raises ValueError where there are none, in the name of the strategy that asks."""
+        if self.embeddings is None:
+            raise ValueError(
+                f"{who} chooses by embeddings, and this pool has none: score it with a model that gives them"
+            )
+        return self.embeddings
+
+
+def patch_probabilities(logits: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Turn logits (..., C) into probabilities, in float64."""
+    wide = np.asarray(logits, dtype=np.float64)
+    exponential = np.exp(wide - wide.max(axis=-1, keepdims=True))
+    total: NDArray[np.float64] = exponential.sum(axis=-1, keepdims=True)
+    return np.asarray(exponential / total)

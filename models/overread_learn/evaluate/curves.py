@@ -1,0 +1,178 @@
+"""Learning curves: AUC against labels, the area below, labels to reach a target, and what each strategy saves.
+
+Area under the learning curve: Zhou et al., Medical Image Analysis 2021 (arXiv 1802.00912). Intervals are percentiles of
+a bootstrap over seeds and test patients: both are drawn with replacement, the same patients for all strategies, the
+same seeds for all strategies that ran the same ones.
+"""
+
+import zlib
+from collections.abc import Callable, Mapping, Sequence
+from typing import Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from overread_learn.evaluate.bootstrap import PatientBootstrap
+from overread_learn.evaluate.roc import macro_auc
+
+__all__ = ["Axis", "Runs", "Summary", "alc", "labels_to_reach", "summarise"]
+
+Axis = Literal["linear", "log2"]
+"""How labels are spaced: as they are, or each doubling one unit."""
+
+Runs = Mapping[str, Mapping[int, Sequence[tuple[int, NDArray[np.floating]]]]]
+"""Strategy, then seed, to the steps: (labels, the test set's scores after them, (n,) or (n, C))."""
+
+
+class Summary(NamedTuple):
+    """What a strategy did, over its seeds. Intervals hold 95 %."""
+
+    labels_to_reach: float | None
+    """The reference's mean AUC at the last budget; None where never reached."""
+    ratio_to_random: float | None
+    """Of labels to reach it, this strategy's over the reference's; None where never reached: it counts as above 1."""
+    ratio_interval: tuple[float | None, float | None]
+    """An end is None where the target is never reached there."""
+    alc: float
+    alc_interval: tuple[float, float]
+    alc_minus_random: float
+    alc_minus_random_interval: tuple[float, float]
+    """Paired: strategies share patients and seeds."""
+
+
+def alc(labels: ArrayLike, aucs: ArrayLike, axis: Axis = "linear") -> float:
+    """Return the area under a learning curve over the width of its axis: the mean AUC on the way, in 0..1.
+
+    ``labels`` (steps,) rise, ``aucs`` (steps,). One step is its own mean. Raises ValueError on other shapes, or where
+    log2 has no value for the labels.
+    """
+    spaced, heights = _checked(labels, aucs)
+    if axis == "log2":
+        if spaced[0] <= 0:
+            raise ValueError(f"a log2 axis needs labels above 0, got {spaced[0]}")
+        spaced = np.log2(spaced)
+    if len(spaced) == 1:
+        return float(heights[0])
+    return float(np.trapezoid(heights, spaced) / (spaced[-1] - spaced[0]))
+
+
+def labels_to_reach(labels: ArrayLike, aucs: ArrayLike, target: float) -> float | None:
+    """Return where the straight lines between the steps first reach a target, or None where they never do.
+
+    Arguments and errors as `alc`. A curve that begins at the target or above reaches it with its first labels.
+    """
+    at, heights = _checked(labels, aucs)
+    reached = np.flatnonzero(heights >= target)
+    if not len(reached):
+        return None
+    after = int(reached[0])
+    if after == 0:
+        return float(at[0])
+    before = after - 1
+    share = (target - heights[before]) / (heights[after] - heights[before])
+    return float(at[before] + share * (at[after] - at[before]))
+
+
+def summarise(
+    runs: Runs,
+    patients: Sequence[str] | NDArray[np.generic],
+    truth: ArrayLike,
+    reference: str = "random",
+    replicates: int = 1000,
+    seed: int = 0,
+    axis: Axis = "linear",
+) -> dict[str, Summary]:
+    """Summarise strategies that ran on the same label budgets and were tested on the same candidates.
+
+    ``patients`` (n,) name whose candidate each is, ``truth`` (n,) are its labels. Point values are those of the mean
+    over seeds; the target is the reference's own in every replicate. Raises ValueError where the reference is missing,
+    budgets differ or a strategy has no run, OneClass where the test set has one class.
+    """
+    labels = _budgets(runs, reference)
+    draws = PatientBootstrap(truth, patients, replicates=replicates, seed=seed)
+
+    def aucs(scores: NDArray[np.floating]) -> NDArray[np.float64]:
+        return np.concatenate([[macro_auc(truth, scores)], draws.macro_auc(scores)])
+
+    # One row as observed, then one a replicate: every figure below is computed on all rows alike.
+    curves = {name: _mean_curves(of_seeds, aucs, replicates, seed) for name, of_seeds in runs.items()}
+    targets = curves[reference][:, -1]
+    reach = {name: _reach(labels, rows, targets) for name, rows in curves.items()}
+    area = {name: np.array([alc(labels, row, axis) for row in rows]) for name, rows in curves.items()}
+    return {name: _summary(reach[name], reach[reference], area[name], area[reference]) for name in runs}
+
+
+def _summary(
+    reach: NDArray[np.float64],
+    reach_of_reference: NDArray[np.float64],
+    area: NDArray[np.float64],
+    area_of_reference: NDArray[np.float64],
+) -> Summary:
+    """Sum up rows, (1 + replicates,) each, of which the first is as observed; never reached is infinite."""
+    ratio = reach / reach_of_reference
+    gain = area - area_of_reference
+    lower, upper = _interval(ratio)
+    return Summary(
+        labels_to_reach=_finite(float(reach[0])),
+        ratio_to_random=_finite(float(ratio[0])),
+        ratio_interval=(_finite(lower), _finite(upper)),
+        alc=float(area[0]),
+        alc_interval=_interval(area),
+        alc_minus_random=float(gain[0]),
+        alc_minus_random_interval=_interval(gain),
+    )
+
+
+def _mean_curves(
+    of_seeds: Mapping[int, Sequence[tuple[int, NDArray[np.floating]]]],
+    aucs: Callable[[NDArray[np.floating]], NDArray[np.float64]],
+    replicates: int,
+    seed: int,
+) -> NDArray[np.float64]:
+    """Return the mean over seeds, then over each replicate's drawn seeds, (1 + replicates, steps)."""
+    names = sorted(of_seeds, key=str)
+    values = np.array([[aucs(scores) for _, scores in of_seeds[name]] for name in names])
+    # Seeded by what the seeds are called: strategies that ran the same seeds draw the same ones.
+    rng = np.random.default_rng([seed, zlib.crc32(" ".join(map(str, names)).encode())])
+    drawn = rng.multinomial(len(names), np.full(len(names), 1 / len(names)), size=replicates)
+    weights = np.concatenate([np.ones((1, len(names))), drawn]) / len(names)
+    means: NDArray[np.float64] = np.einsum("rs,str->rt", weights, values)
+    return means
+
+
+def _reach(labels: NDArray[np.float64], rows: NDArray[np.float64], targets: NDArray[np.float64]) -> NDArray[np.float64]:
+    found = (labels_to_reach(labels, row, target) for row, target in zip(rows, targets, strict=True))
+    return np.array([np.inf if one is None else one for one in found])
+
+
+def _interval(rows: NDArray[np.float64], alpha: float = 0.05) -> tuple[float, float]:
+    """Return the percentile interval of the replicates, by order statistics: infinity can't be interpolated."""
+    lower, upper = np.quantile(rows[1:], [alpha / 2, 1 - alpha / 2], method="inverted_cdf")
+    return float(lower), float(upper)
+
+
+def _finite(value: float) -> float | None:
+    return value if np.isfinite(value) else None
+
+
+def _budgets(runs: Runs, reference: str) -> NDArray[np.float64]:
+    """Return the labels of every run's steps, which are the same for all and above 0."""
+    if reference not in runs:
+        raise ValueError(f"the reference {reference!r} is not among {', '.join(runs)}")
+    expected: list[int] | None = None
+    for name, of_seeds in runs.items():
+        if not of_seeds:
+            raise ValueError(f"{name} has no run")
+        for one, steps in of_seeds.items():
+            found = [labels for labels, _ in steps]
+            expected = expected or found
+            if found != expected or not found or min(found) <= 0:
+                raise ValueError(f"{name}, seed {one}: the labels {found} are not {expected}, or not all above 0")
+    return np.array(expected, dtype=np.float64)
+
+
+def _checked(labels: ArrayLike, aucs: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    at, heights = np.asarray(labels, dtype=np.float64), np.asarray(aucs, dtype=np.float64)
+    if at.ndim != 1 or not len(at) or at.shape != heights.shape or (np.diff(at) <= 0).any():
+        raise ValueError(f"a curve needs rising labels and as many AUCs, got {at.tolist()} and {heights.shape}")
+    return at, heights

@@ -1,0 +1,1 @@
+"""Simulated comparisons of strategies on candidate sets whose labels are known."""

@@ -1,0 +1,172 @@
+"""All runs of a comparison: on every core, each kept as a file of its own the moment it ends, taken up again later."""
+
+import json
+import multiprocessing
+import os
+import platform
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from functools import partial
+from importlib.metadata import version
+from pathlib import Path
+from queue import Queue
+from typing import Any, NamedTuple
+
+from overread_learn.acquisition import strategy
+from overread_learn.applications import Application
+from overread_learn.experiment.material import Material
+from overread_learn.experiment.protocol import Protocol
+
+__all__ = ["Comparison", "OtherRules", "Progress"]
+
+_VERSIONS = ("torch", "torchvision", "onnxruntime-gpu", "numpy", "scikit-learn")
+
+
+class OtherRules(ValueError):
+    """A run that stands in the folder was made under another protocol."""
+
+
+class Progress(NamedTuple):
+    """News from the runs."""
+
+    strategy: str
+    seed: int
+    labels: int
+    """So far in this run; 0 where it was found on disk."""
+    done: bool
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The runs of some strategies with some seeds under one protocol.
+
+    ``folder`` is where `overread_learn.experiment.material.gather` wrote, ``raw`` where each run's JSON goes.
+    """
+
+    protocol: Protocol
+    folder: Path
+    weights: Path | None
+    raw: Path
+    strategies: Sequence[str]
+    seeds: Sequence[int]
+
+    def __post_init__(self) -> None:
+        """Refuse an unknown strategy before hours are spent on the known ones."""
+        for name in self.strategies:
+            strategy(name)
+
+    def file(self, name: str, seed: int) -> Path:
+        """Return where a run's JSON stands."""
+        return self.raw / f"{name.replace(':', '_')}.seed{seed}.json"
+
+    def read(self) -> dict[tuple[str, int], dict[str, Any]]:
+        """Return the runs that are done, of any strategy and seed, by (strategy, seed).
+
+        Raises OtherRules where one was made under another protocol, and says which field differs.
+        """
+        found = {}
+        for file in sorted(self.raw.glob("*.json")):
+            run = json.loads(file.read_text(encoding="utf-8"))
+            if run["protocol"] != json.loads(json.dumps(asdict(self.protocol))):
+                ours = json.loads(json.dumps(asdict(self.protocol)))
+                other = [name for name in ours if run["protocol"].get(name) != ours[name]]
+                raise OtherRules(f"{file} was made under other rules ({', '.join(other)}); name another --raw or --out")
+            found[run["strategy"], run["seed"]] = run
+        return found
+
+    def run(self, workers: int, on_progress: Callable[[Progress], None]) -> Iterator[dict[str, Any]]:
+        """Yield every wished run: those on disk first, the others as they end, first seeds first.
+
+        Raises what a run raises, after the others under way have ended and been kept.
+        """
+        done = self.read()
+        wished = [(name, seed) for seed in self.seeds for name in self.strategies]
+        for job in wished:
+            if job in done:
+                on_progress(Progress(*job, 0, done=True))
+                yield done[job]
+        left = [job for job in wished if job not in done]
+        if not left:
+            return
+        self.raw.mkdir(parents=True, exist_ok=True)
+        context = multiprocessing.get_context("spawn")  # torch's threads do not survive a fork
+        threads = max(1, (os.cpu_count() or 1) // workers)
+        with context.Manager() as manager:
+            news = manager.Queue()
+            pool = ProcessPoolExecutor(workers, context, initializer=partial(_prepare, self, threads, news))
+            try:
+                futures = {pool.submit(_one, *job): job for job in left}
+                for future in as_completed(futures):
+                    run = future.result()
+                    while not news.empty():
+                        on_progress(news.get())
+                    write(self.file(*futures[future]), {**run, **self._circumstances()})
+                    on_progress(Progress(*futures[future], run["steps"][-1]["labels"], done=True))
+                    yield {**run, **self._circumstances()}
+            finally:
+                pool.shutdown(cancel_futures=True)
+
+    def _circumstances(self) -> dict[str, Any]:
+        return {
+            "protocol": asdict(self.protocol),
+            "commit": commit(),
+            "time": datetime.now(UTC).isoformat(timespec="seconds"),
+            "machine": f"{platform.machine()}, {os.cpu_count()} cores",
+            "versions": {name: version(name) for name in _VERSIONS},
+        }
+
+
+def write(path: Path, table: Any) -> None:
+    """Write JSON whole or not at all."""
+    handle, partial = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    with os.fdopen(handle, "w", encoding="utf-8") as file:
+        json.dump(table, file, indent=1)
+        file.write("\n")
+    Path(partial).chmod(0o644)
+    Path(partial).replace(path)
+
+
+def commit() -> str:
+    """Return the commit that runs, with ``+`` where the tree has changes; the package's version outside a checkout."""
+    here = Path(__file__).parent
+    try:
+        asked = subprocess.run(
+            ["git", "describe", "--always", "--abbrev=12", "--dirty=+", "--exclude=*"],  # noqa: S607 - the user's own git
+            cwd=here,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return version("overread")
+    return asked.stdout.strip()
+
+
+class _Worker(NamedTuple):
+    learner: Any
+    news: "Queue[Progress]"
+
+
+_worker: list[_Worker] = []
+"""This process's own; filled once, when it starts."""
+
+
+def _prepare(comparison: Comparison, threads: int, news: "Queue[Progress]") -> None:
+    # Only what runs needs torch: the process that waits for them does not.
+    from overread_learn.experiment.learner import Learner, use_threads  # noqa: PLC0415
+
+    use_threads(threads)
+    application = Application.from_json(comparison.protocol.application)
+    material = Material(comparison.folder, application)
+    _worker.append(_Worker(Learner(material, comparison.protocol, comparison.weights, threads), news))
+
+
+def _one(name: str, seed: int) -> dict[str, Any]:
+    from overread_learn.experiment.run import run  # noqa: PLC0415
+
+    worker = _worker[0]
+    return run(worker.learner, name, seed, lambda labels: worker.news.put(Progress(name, seed, labels, done=False)))

@@ -1,0 +1,163 @@
+"""One run: a strategy spends the budgets on a pool, and after each the network's AUC on the test patients is taken."""
+
+import base64
+import time
+import zlib
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from overread_learn.acquisition import Pick, Pool, select, strategy
+from overread_learn.acquisition.patterns import pattern
+from overread_learn.acquisition.strategy import Strategy
+from overread_learn.evaluate.roc import macro_auc
+from overread_learn.experiment.learner import Learner
+from overread_learn.experiment.protocol import pool_of
+from overread_learn.finetune import OneClass
+from overread_learn.nets import Classifier
+from overread_learn.scoring import softmax
+
+__all__ = ["BINS", "packed", "run", "unpacked"]
+
+BINS = 10
+"""Of the histograms of the picks' patch probabilities."""
+
+
+class _State(NamedTuple):
+    model: Classifier
+    trained: bool
+    answers: dict[int, int]
+    """What the simulated reader said, by place in the material."""
+
+
+def run(learner: Learner, name: str, seed: int, on_step: Callable[[int], None] | None = None) -> dict[str, Any]:
+    """Run one strategy with one seed, which fixes the pool, the network's head, the picks and the training.
+
+    While the answers lack a class nothing is trained, and the point on the curve is that of the model so far. Returns
+    ``{strategy, seed, pool, positives_in_pool, flipped, steps}``; each step holds ``labels`` and ``positives`` so far,
+    ``auc``, ``seconds``, ``picks`` (ids), ``patterns`` (how many picks of each of AIFT's), ``histogram`` (of the picks'
+    patch probabilities of the last class) and the packed test ``scores``. ``on_step`` hears each number of labels.
+    """
+    protocol, material = learner.protocol, learner.material
+    chosen = strategy(name)
+    pool = pool_of(material.labels, material.test, protocol.prevalence, seed)
+    test = [int(index) for index in np.flatnonzero(material.test)]
+    truth = _said(material.labels, pool, protocol.label_noise, seed, len(learner.application.classes))
+    state = _State(learner.blank(seed) if chosen.restart else learner.start(seed), False, {})
+    before = np.zeros((0, 2))
+    steps: list[dict[str, Any]] = []
+    for number, budget in enumerate(protocol.budgets):
+        begun = time.perf_counter()
+        unread = [int(index) for index in pool if int(index) not in state.answers]
+        if not unread:
+            break
+        picks, scored = _picks(learner, chosen, state, unread, budget, seed + number)
+        new = [index for index, _ in picks]
+        answers = {**state.answers, **{index: truth[index] for index in new}}
+        state = _learn(learner, chosen, state._replace(answers=answers), seed + number)
+        if state.trained or not steps:
+            before = softmax(learner.score(state.model, test).logits).mean(axis=1)
+        labels = list(answers.values())
+        steps.append(
+            {
+                "labels": len(labels),
+                "positives": sum(label > 0 for label in labels),
+                "auc": macro_auc(material.labels[test], before[:, 1] if before.shape[1] == 2 else before),
+                "seconds": time.perf_counter() - begun,
+                "picks": [material.ids[index] for index in new],
+                **_explained(scored),
+                "scores": packed(before),
+            }
+        )
+        if on_step:
+            on_step(len(labels))
+    return {
+        "strategy": name,
+        "seed": seed,
+        "pool": len(pool),
+        "positives_in_pool": int((material.labels[pool] > 0).sum()),
+        "flipped": sum(truth[int(index)] != int(material.labels[index]) for index in pool),
+        "steps": steps,
+    }
+
+
+def _picks(
+    learner: Learner, chosen: Strategy, state: _State, unread: Sequence[int], budget: int, seed: int
+) -> tuple[list[tuple[int, Pick]], NDArray[np.float32]]:
+    """Return the picks, as places in the material, and their logits, (b, m, C)."""
+    material = learner.material
+    place = {material.ids[index]: index for index in unread}
+    classes = len(learner.application.classes)
+    counts = Counter(state.answers.values())
+    now = strategy(chosen.cold) if chosen.cold and len(counts) < classes else chosen
+    # What looks at nothing needs no scores of the whole pool: its picks alone are scored, to be shown.
+    scored = None if now.draw == "random" else learner.score(state.model, unread)
+    labelled = (
+        learner.score(state.model, list(state.answers)).embeddings
+        if scored and now.draw in {"coreset", "typiclust"} and counts
+        else None
+    )
+    picks = select(
+        Pool.of(
+            [material.ids[index] for index in unread],
+            np.zeros((len(unread), 1, classes), np.float32) if scored is None else scored.logits,
+            embeddings=None if scored is None else scored.embeddings,
+            labelled=labelled,
+            counts=counts,
+        ),
+        chosen,
+        budget,
+        seed=seed,
+        k_ref_m=learner.protocol.patches,
+    )
+    indices = [place[pick.id] for pick in picks]
+    if scored is None:
+        logits = learner.score(state.model, indices).logits
+    else:
+        at = {index: number for number, index in enumerate(unread)}
+        logits = scored.logits[[at[index] for index in indices]]
+    return list(zip(indices, picks, strict=True)), logits
+
+
+def _learn(learner: Learner, chosen: Strategy, state: _State, seed: int) -> _State:
+    parent = learner.blank(seed) if chosen.restart else state.model
+    phase = "scratch" if chosen.restart else "later" if state.trained else "first"
+    try:
+        model = learner.fit(parent, state.answers, seed=seed, phase=phase)
+    except OneClass:
+        return state
+    return state._replace(model=model, trained=True)
+
+
+def _said(
+    labels: NDArray[np.int64], pool: NDArray[np.int64], noise: float, seed: int, classes: int
+) -> Mapping[int, int]:
+    """Return what the simulated reader will say of each candidate of the pool: a share of it wrong."""
+    rng = np.random.default_rng([seed, 2])
+    wrong = rng.random(len(pool)) < noise
+    other = rng.integers(1, classes, len(pool))
+    return {
+        int(index): int((labels[index] + shift) % classes if flip else labels[index])
+        for index, flip, shift in zip(pool, wrong, other, strict=True)
+    }
+
+
+def _explained(logits: NDArray[np.float32]) -> dict[str, Any]:
+    p = softmax(logits)[..., -1]
+    counts, _ = np.histogram(p, bins=BINS, range=(0, 1))
+    return {"patterns": dict(sorted(Counter(pattern(each) for each in p).items())), "histogram": counts.tolist()}
+
+
+def packed(scores: NDArray[np.float64]) -> str:
+    """Pack test scores (n, C) as text; of two classes, which leave one number, the second."""
+    kept = scores[:, 1:] if scores.shape[1] == 2 else scores
+    return base64.b85encode(zlib.compress(np.ascontiguousarray(kept, "<f4").tobytes(), 9)).decode()
+
+
+def unpacked(text: str, count: int) -> NDArray[np.float64]:
+    """Return what `packed` took, (n,) of the positive class, or (n, C) where there are more than two."""
+    values = np.frombuffer(zlib.decompress(base64.b85decode(text)), "<f4").astype(np.float64)
+    return values if len(values) == count else values.reshape(count, -1)

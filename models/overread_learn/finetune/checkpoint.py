@@ -1,0 +1,131 @@
+"""A training under way, on disk: killed after any epoch, it goes on to the very same weights."""
+
+import hashlib
+import json
+import os
+import tempfile
+from dataclasses import asdict, dataclass, field
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from overread_learn.finetune.predict import device_of
+from overread_learn.finetune.terms import EpochReport, Recipe, Samples, Validation
+from overread_learn.nets.classifier import Classifier
+from overread_learn.nets.weights import unpack
+
+__all__ = ["Checkpoint", "OtherTraining", "Training", "identity"]
+
+
+class OtherTraining(ValueError):
+    """The checkpoint is of another recipe, other data or other start weights; the message says which."""
+
+
+@dataclass
+class Training:
+    """All that the next epoch depends on, beside torch's own generators."""
+
+    model: Classifier
+    optimizer: torch.optim.SGD
+    schedule: torch.optim.lr_scheduler.LRScheduler
+    rng: np.random.Generator
+    """Order and augmentation."""
+    history: list[EpochReport] = field(default_factory=list)
+    best_state: dict[str, Any] = field(default_factory=dict)
+    """The state_dict after the best epoch so far."""
+
+
+def identity(model: Classifier, train: Samples, validation: Validation | None, recipe: Recipe) -> dict[str, str]:
+    """Return what makes a training this one and no other: its recipe, and digests of its data and of where it starts.
+
+    The data's digest is over the labels, one patch drawn of each candidate by a generator of its own (what an epoch's
+    drawing costs), and the validation patches. That of the start covers what is frozen.
+    """
+    rng = np.random.default_rng(0)
+    data = hashlib.sha256(np.asarray(train.labels, np.int64).tobytes())
+    for index in range(len(train)):
+        data.update(train.draw(index, rng).tobytes())
+    for patches, label in zip(*validation, strict=True) if validation else ():
+        data.update(f"{patches.shape} {int(label)}".encode() + patches.tobytes())
+    start = hashlib.sha256()
+    for name, value in model.state_dict(keep_vars=True).items():
+        start.update(f"{name} {tuple(value.shape)} {value.requires_grad}".encode())
+        start.update(value.detach().cpu().contiguous().numpy().tobytes())
+    return {
+        "recipe": json.dumps(asdict(recipe), sort_keys=True),
+        "data": data.hexdigest(),
+        "start weights": start.hexdigest(),
+    }
+
+
+class Checkpoint:
+    """The file of one training."""
+
+    def __init__(self, path: Path, identity: dict[str, str]) -> None:
+        """Keep the training of that `identity` in the file ``path``, whose folder exists."""
+        self._path = path
+        self._identity = identity
+
+    def save(self, training: Training) -> None:
+        """Replace the file by where the training stands now; whoever reads it sees the old or the new one, whole."""
+        buffer = BytesIO()
+        torch.save(
+            {
+                "identity": self._identity,
+                "model": training.model.state_dict(),
+                "optimizer": training.optimizer.state_dict(),
+                "schedule": training.schedule.state_dict(),
+                "rng": json.dumps(training.rng.bit_generator.state),
+                "torch": torch.get_rng_state(),
+                "cuda": torch.cuda.get_rng_state_all() if device_of(training.model).type == "cuda" else [],
+                "history": [list(asdict(report).values()) for report in training.history],
+                "best": training.best_state,
+            },
+            buffer,
+        )
+        _replace(self._path, buffer.getvalue())
+
+    def restore(self, training: Training) -> None:
+        """Bring a training that has just begun to where the file says; no file, no change.
+
+        Sets torch's generators too. Raises OtherTraining, and ValueError where the file is no checkpoint.
+        """
+        if not self._path.exists():
+            return
+        match unpack(self._path.read_bytes(), str(self._path)):
+            case {"identity": dict(theirs), **rest}:
+                found: dict[Any, Any] = rest
+                others = [part for part, value in self._identity.items() if theirs.get(part) != value]
+            case _:
+                raise ValueError(f"{self._path} is no checkpoint")
+        if others:
+            raise OtherTraining(
+                f"the checkpoint {self._path} is of another training, by its {' and its '.join(others)}: "
+                "remove it, or name another file"
+            )
+        training.model.load_state_dict(found["model"])
+        training.optimizer.load_state_dict(found["optimizer"])
+        training.schedule.load_state_dict(found["schedule"])
+        training.rng.bit_generator.state = json.loads(found["rng"])
+        training.history.extend(EpochReport(*report) for report in found["history"])
+        training.best_state = found["best"]
+        torch.set_rng_state(found["torch"])
+        if found["cuda"]:
+            torch.cuda.set_rng_state_all(found["cuda"])
+
+
+def _replace(path: Path, content: bytes) -> None:
+    """Write a file beside, then rename it over the old one: a process that is killed leaves a whole file."""
+    handle, partial = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(partial).replace(path)
+    except BaseException:
+        Path(partial).unlink(missing_ok=True)
+        raise

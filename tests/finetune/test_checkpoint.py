@@ -1,0 +1,94 @@
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from finetune.toys import RECIPE, Toy, same, validation
+from overread_learn.finetune import EpochReport, Fitted, OtherTraining, finetune
+from overread_learn.nets import Classifier, build
+
+TRAIN = Toy(np.arange(16) % 2)
+SHORT = replace(RECIPE, epochs=3, balance=True)
+
+
+class Killed(BaseException):
+    """Stands for the end of the process."""
+
+
+@pytest.fixture(scope="module", params=["squeezenet1_1", "resnet18"])  # dropout; batch norm
+def parent(request: pytest.FixtureRequest) -> Classifier:
+    return build(request.param, 2, None, seed=0)
+
+
+@pytest.fixture(scope="module")
+def straight(parent: Classifier) -> Fitted:
+    return finetune(parent, TRAIN, validation(4), SHORT)
+
+
+def kill_after(epoch: int, parent: Classifier, checkpoint: Path) -> None:
+    def dies(report: EpochReport) -> None:
+        if report.epoch == epoch:
+            raise Killed
+
+    with pytest.raises(Killed):
+        finetune(parent, TRAIN, validation(4), SHORT, dies, checkpoint)
+
+
+@pytest.mark.parametrize("epoch", [1, 2, 3])
+def test_killed_and_resumed_equals_uninterrupted(
+    epoch: int, parent: Classifier, straight: Fitted, tmp_path: Path
+) -> None:
+    kill_after(epoch, parent, tmp_path / "round")
+    torch.rand(5)  # another process has drawn other numbers
+    heard: list[EpochReport] = []
+    fitted = finetune(parent, TRAIN, validation(4), SHORT, heard.append, tmp_path / "round")
+    assert fitted.history == straight.history
+    assert fitted.best_epoch == straight.best_epoch
+    assert same(fitted.model, straight.model)
+    assert [report.epoch for report in heard] == list(range(epoch + 1, 4))
+    assert [path.name for path in tmp_path.iterdir()] == ["round"]  # no partial file
+
+
+def test_a_checkpoint_changes_nothing_and_leaves_the_generators_alone(
+    parent: Classifier, straight: Fitted, tmp_path: Path
+) -> None:
+    before = torch.get_rng_state()
+    fitted = finetune(parent, TRAIN, validation(4), SHORT, checkpoint=tmp_path / "round")
+    assert same(fitted.model, straight.model)
+    assert torch.equal(torch.get_rng_state(), before)
+    again = finetune(parent, TRAIN, validation(4), SHORT, checkpoint=tmp_path / "round")
+    assert same(again.model, straight.model)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_another_training_is_refused(tmp_path: Path) -> None:
+    parent = build("squeezenet1_1", 2, None, seed=0)
+    path = tmp_path / "round"
+    kill_after(1, parent, path)
+    held_out = validation(4)
+    with pytest.raises(OtherTraining, match="by its recipe: remove it"):
+        finetune(parent, TRAIN, held_out, replace(SHORT, epochs=4), checkpoint=path)
+    with pytest.raises(OtherTraining, match="by its data: "):
+        finetune(parent, Toy(np.arange(16) // 8), held_out, SHORT, checkpoint=path)
+    with pytest.raises(OtherTraining, match="by its data: "):
+        finetune(parent, TRAIN, ([one + 1 for one in held_out[0]], held_out[1]), SHORT, checkpoint=path)
+    with pytest.raises(OtherTraining, match="by its data: "):
+        finetune(parent, TRAIN, None, SHORT, checkpoint=path)
+    with pytest.raises(OtherTraining, match="by its recipe and its start weights: "):
+        finetune(build("squeezenet1_1", 2, None, seed=1), TRAIN, held_out, replace(SHORT, rate=0), checkpoint=path)
+    frozen = build("squeezenet1_1", 2, None, seed=0)
+    next(frozen.parameters()).requires_grad = False
+    with pytest.raises(OtherTraining, match="by its start weights: "):
+        finetune(frozen, TRAIN, held_out, SHORT, checkpoint=path)
+
+
+@pytest.mark.parametrize("content", ["nothing of the kind", {"model": 1}])
+def test_what_is_no_checkpoint_is_said_and_kept(content: object, tmp_path: Path) -> None:
+    path = tmp_path / "round"
+    torch.save(content, path)
+    before = path.read_bytes()
+    with pytest.raises(ValueError, match="round is no checkpoint"):
+        finetune(build("squeezenet1_1", 2, None, seed=0), TRAIN, validation(4), SHORT, checkpoint=path)
+    assert path.read_bytes() == before
