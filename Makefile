@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed
 OUT ?= build/demo
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint types parts clean
+.PHONY: help install demo test lint types bench-arithmetic parts clean
 
 help: ## List the commands.
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "%-16s %s\n", $$1, $$2}'
@@ -36,6 +36,9 @@ lint: install ## Style, and who may import whom.
 
 types: install ## mypy, strict, over both packages.
 	$(BIN)/mypy
+
+bench-arithmetic: install ## AIFT's arithmetic over a million candidates against the papers' way; ARGS="--candidates 50000".
+	$(BIN)/python -m overread_learn.bench.arithmetic $(ARGS)
 
 parts: ## Install the real parts that some tests need: dcmtk and Chromium (Debian, as root).
 	@if command -v storescu >/dev/null && command -v chromium >/dev/null; then echo "dcmtk and chromium are here"; \

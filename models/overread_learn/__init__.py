@@ -1,7 +1,7 @@
 """The science of Overread: patches in, an order of reading and a better network out.
 
-It knows no broker, no registry, no DICOM and no clock, and never imports ``overread``. Only ``nets``, ``finetune`` and
-``export`` import torch; everything that inference needs runs on NumPy, OpenCV and ONNX Runtime.
+It knows no broker, no registry, no DICOM and no clock, and never imports ``overread``. Only ``nets``, ``finetune``,
+``depth`` and ``export`` import torch; everything that inference needs runs on NumPy, OpenCV and ONNX Runtime.
 
 ==================  ==================================================================================
 ``applications``    one TOML per CAD application: geometry, normalisation, learning parameters
@@ -9,6 +9,7 @@ It knows no broker, no registry, no DICOM and no clock, and never imports ``over
 ``acquisition``     which candidate to ask about next: AIFT (Zhou et al., CVPR 2017) and the random baseline
 ``nets``            classifiers by torchvision name, ImageNet weights by file or by download
 ``finetune``        the continual step: M(t-1) and the labels give M(t)
+``depth``           how much of a network to fine-tune, and the last blocks of it on cached features
 ``evaluate``        ROC, and AUCs with confidence intervals that respect patients
 ``export``          ONNX, and its parity with PyTorch
 ``scoring``         ONNX Runtime over candidates; what the inference room runs

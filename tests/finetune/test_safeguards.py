@@ -28,7 +28,7 @@ def loss(truth: NDArray[np.integer], found: NDArray[np.float64]) -> float:
 
 
 def test_recalibration_undoes_what_made_the_network_too_sure() -> None:
-    # Without training a network is hardly better than chance: twice as sure, 40 times as sure, it is as good as before.
+    # A network that is five times as sure needs five times the temperature, and is the same again after it.
     held_out = validation(60)
     model = build("squeezenet1_1", 2, None, seed=2)
     fair, t = recalibrated(model, held_out)

@@ -12,12 +12,12 @@ from typing import NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Measure", "majority", "measure", "score"]
+__all__ = ["Measure", "by_log_odds", "majority", "measure", "score"]
 
 BINARY = 2
 TIE_DIGITS = 12
-CHUNK = 1 << 13
-"""Candidates worked on at once: their intermediate arrays stay in the processor's cache."""
+CHUNK = 1 << 16
+"""Logits worked on at once, however many patches they are of: what is made of them stays in the processor's cache."""
 
 
 _Part: TypeAlias = tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.int64]]
@@ -55,16 +55,17 @@ def measure(logits: NDArray[np.floating], alpha: float) -> Measure:
         raise ValueError(f"logits must be (candidates, patches >= 1, classes >= 2), got {logits.shape}")
     if not 0 < alpha <= 1:
         raise ValueError(f"alpha must be above 0 and at most 1, got {alpha}")
-    count, patches, _ = logits.shape
+    count, patches, classes = logits.shape
     k = majority(alpha, patches)
+    step = max(1, CHUNK // (patches * classes))
     entropy, diversity = np.empty(count), np.empty(count)
     dominant = np.empty(count, dtype=np.int64)
-    for start in range(0, count, CHUNK):
-        part = slice(start, start + CHUNK)
+    for start in range(0, count, step):
+        part = slice(start, start + step)
         z = np.asarray(logits[part], dtype=np.float64)
         if not np.isfinite(z).all():
             raise ValueError("a logit is not finite")
-        entropy[part], diversity[part], dominant[part] = _binary(z, k) if z.shape[2] == BINARY else _general(z, k)
+        entropy[part], diversity[part], dominant[part] = _binary(z, k) if classes == BINARY else _general(z, k)
     return Measure(entropy, diversity, dominant, k)
 
 
@@ -83,12 +84,12 @@ def score(found: Measure, k_ref: int, weight_entropy: float, weight_diversity: f
 def _binary(z: NDArray[np.float64], k: int) -> _Part:
     """Measure (n, m, 2): everything follows from the log-odds d = z1 - z0, at a fraction of the general way's time."""
     d = z[..., 1] - z[..., 0]
-    p, _ = _sigmoid(d)
+    p, unlikely = _sigmoid(d)
     dominant = np.round(p.mean(axis=1), TIE_DIGITS) > 0.5  # Eq. 1: a tie is negative
     if k < d.shape[1]:
         # Equal log-odds are equal patches here: no tie to break.
         d = np.sort(np.where(dominant[:, None], d, -d), axis=1)[:, -k:]
-    p, unlikely = _sigmoid(d)
+        p, unlikely = _sigmoid(d)
     entropy = np.log1p(unlikely) + np.abs(d) * unlikely / (1 + unlikely)
     # Both classes contribute the same product, and d is the difference of their logits.
     diversity = 2 * k * ((p - p.mean(axis=1, keepdims=True)) * (d - d.mean(axis=1, keepdims=True))).sum(axis=1)
@@ -107,7 +108,7 @@ def _general(z: NDArray[np.float64], k: int) -> _Part:
     z = z - z.max(axis=2, keepdims=True)
     p = _softmax(z)
     dominant = np.round(p.mean(axis=1), TIE_DIGITS).argmax(axis=1)
-    kept = _order(z, dominant)[:, :k, None]
+    kept = by_log_odds(z, dominant)[:, :k, None]
     z, p = np.take_along_axis(z, kept, axis=1), np.take_along_axis(p, kept, axis=1)
     entropy = np.log(np.exp(z).sum(axis=2)) - (p * z).sum(axis=2)
     centred = z - z.mean(axis=1, keepdims=True)
@@ -122,8 +123,11 @@ def _softmax(z: NDArray[np.float64]) -> NDArray[np.float64]:
     return exponential / total
 
 
-def _order(z: NDArray[np.float64], dominant: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Order each candidate's patches by falling log-odds of its dominant class; z is (n, m, C), max-subtracted."""
+def by_log_odds(z: NDArray[np.float64], dominant: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Order each candidate's patches by falling log-odds of its dominant class, (n, m): the first k are kept.
+
+    ``z`` (n, m, C) are logits less each patch's largest, ``dominant`` (n,) a class each.
+    """
     own = np.take_along_axis(z, dominant[:, None, None], axis=2)[..., 0]
     # Sorted before they are summed, so that a permutation of the classes cannot change the last digit.
     ascending = np.sort(z, axis=2)

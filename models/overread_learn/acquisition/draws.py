@@ -1,6 +1,7 @@
 """From scores to picks: the best, ACFT's randomised best, and power sampling."""
 
 import hashlib
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -8,7 +9,7 @@ from numpy.typing import NDArray
 
 from overread_learn.acquisition.aift import TIE_DIGITS
 
-__all__ = ["Drawn", "best", "levels", "lots", "percentile", "power", "randomised"]
+__all__ = ["Drawn", "best", "levels", "lots", "percentile", "power", "randomised", "reach"]
 
 
 class Drawn(NamedTuple):
@@ -26,6 +27,14 @@ def best(scores: NDArray[np.float64], count: int) -> Drawn:
     return Drawn([int(index) for index in order[:count]], None)
 
 
+def reach(omega: float, count: int) -> int:
+    """Return how many of the best an extension of ``omega`` times the budget holds: half goes up, at least the budget.
+
+    Not ``int``: 2.3 times 100 is 229.99999999999997.
+    """
+    return max(count, math.floor(omega * count + 0.5))
+
+
 def randomised(scores: NDArray[np.float64], count: int, omega: float, rng: np.random.Generator) -> Drawn:
     """Draw ``count`` of the best ``omega * count``, by ACFT's weights (Zhou et al., MedIA 2021, Section 3.4).
 
@@ -33,12 +42,14 @@ def randomised(scores: NDArray[np.float64], count: int, omega: float, rng: np.ra
     propensity of a pick is 1 - exp(-exp(phi - kappa)), phi the logarithm of its weight and kappa the (count + 1)-th
     key. ``omega`` up to 1, or a pool that the extension does not exceed, is the deterministic top.
     """
-    extension = best(scores, max(count, int(omega * count))).indices
+    extension = best(scores, reach(omega, count)).indices
     if len(extension) <= count:
-        return best(scores, count)
-    values = scores[extension]
+        return Drawn(extension, None)
+    # Ties stand in the order of their ids: by their thirteenth digit they may rise.
+    values = np.minimum.accumulate(scores[extension])
     span = values[0] - values[-1]
-    weights = (values - values[-1]) / span if span > 0 else np.ones(len(values))
+    tied = span <= _tolerance(values[0])
+    weights = np.ones(len(values)) if tied else (values - values[-1]) / span
     # The last one's weight would be zero: it could never be drawn, and never be weighed back.
     phi = np.log(weights + np.finfo(np.float64).eps)
     return _gumbel(np.asarray(extension), phi, count, rng)
@@ -82,10 +93,13 @@ def levels(values: NDArray[np.float64]) -> NDArray[np.int64]:
     """
     order = np.argsort(values)
     ascending = values[order]
-    tolerance = 10.0**-TIE_DIGITS * np.maximum(1, np.abs(ascending[1:]))
     level = np.empty(len(values), dtype=np.int64)
-    level[order] = np.concatenate([[0], np.cumsum(np.diff(ascending) > tolerance)])
+    level[order] = np.concatenate([[0], np.cumsum(np.diff(ascending) > _tolerance(ascending[1:]))])
     return level
+
+
+def _tolerance(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.asarray(10.0**-TIE_DIGITS * np.maximum(1, np.abs(values)))
 
 
 def percentile(values: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from overread_learn.acquisition.aift import measure, score
+from overread_learn.acquisition.aift import by_log_odds, majority, measure, score
 from overread_learn.acquisition.patterns import pattern
 from overread_learn.acquisition.pool import patch_probabilities
 from overread_learn.acquisition.strategy import Strategy, strategy
@@ -17,8 +17,8 @@ __all__ = ["Explanation", "Patch", "explain"]
 class Patch:
     """One patch: its probabilities, whether majority selection kept it, and what it adds.
 
-    ``entropy`` and ``diversity`` are its shares, in nats, of the candidate's two terms; of a patch that was not kept
-    both are 0.
+    ``entropy`` and ``diversity`` are its shares, in nats, of the candidate's two terms: its own entropy, and its pairs
+    with the other kept patches, a row of AIFT's matrix. Of a patch that was not kept both are 0.
     """
 
     probabilities: tuple[float, ...]
@@ -32,8 +32,10 @@ class Explanation:
     """A candidate under a strategy.
 
     ``entropy`` and ``diversity`` are AIFT's terms and the sums of the patches' shares; the strategy weighs them by its
-    lambda 1 and 2 if it is one of AIFT's. ``margin`` and ``jsd`` are the other measures. ``pattern`` is one of AIFT's
-    seven (`overread_learn.acquisition.patterns`). ``sentence`` says the same in words.
+    lambda 1 and 2 if it is one of AIFT's. ``margin`` is the difference of the two likeliest classes, near 0 where the
+    network wavers (the measure of that name ranks by 1 less it), ``jsd`` the patches' Jensen-Shannon divergence.
+    ``pattern`` is one of AIFT's seven (`overread_learn.acquisition.patterns`), of the last class's probabilities.
+    ``sentence`` says the same in words.
     """
 
     strategy: str
@@ -58,14 +60,15 @@ def explain(logits: NDArray[np.floating], name: str | Strategy, k_ref_m: int | N
     k, count = found.k, len(logits)
     p = patch_probabilities(logits)
     dominant = int(found.dominant[0])
-    kept = np.zeros(count, bool)
-    kept[_kept(logits, dominant, k)] = True
     z = np.asarray(logits, dtype=np.float64)
+    z = z - z.max(axis=1, keepdims=True)
+    kept = np.zeros(count, bool)
+    kept[by_log_odds(z[None], found.dominant)[0, :k]] = True
     entropies = _entropy(p)
-    # One patch's share of the closed form: its pairs with all others that were kept.
-    centred = (p - p[kept].mean(axis=0)) * (z - z[kept].mean(axis=0))
-    shares = np.where(kept, 2 * k * centred.sum(axis=1), 0)
-    nominal = max(1, int(np.floor(chosen.alpha * (k_ref_m or count) + 0.5)))
+    # The sum of a row of the matrix, sum_l d(j, l): by the closed form k times the patch's own product and their mean.
+    products = ((p - p[kept].mean(axis=0)) * (z - z[kept].mean(axis=0))).sum(axis=1)
+    shares = np.where(kept, np.maximum(k * (products + products[kept].mean()), 0), 0)
+    nominal = majority(chosen.alpha, count if k_ref_m is None else k_ref_m)
     entropy, diversity = float(score(found, nominal, 1, 0)[0]), float(score(found, nominal, 0, 1)[0])
     scale = diversity / found.diversity[0] if found.diversity[0] > 0 else 0.0
     mean = np.sort(p.mean(axis=0))
@@ -90,15 +93,6 @@ def explain(logits: NDArray[np.floating], name: str | Strategy, k_ref_m: int | N
         ),
         sentence=_sentence(chosen, shape, (entropy, diversity), (k, count)),
     )
-
-
-def _kept(logits: NDArray[np.floating], dominant: int, k: int) -> NDArray[np.int64]:
-    """Return the k patches of the largest log-odds of the dominant class, as `measure` keeps them."""
-    z = np.asarray(logits, dtype=np.float64)
-    others = np.delete(z, dominant, axis=1)
-    peak = others.max(axis=1)
-    odds = z[:, dominant] - peak - np.log(np.exp(others - peak[:, None]).sum(axis=1))
-    return np.argsort(-odds, kind="stable")[:k]
 
 
 def _entropy(p: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 
 __all__ = ["EmptyPool", "Group", "Pool"]
 
-CHUNK = 1 << 16
-"""Candidates looked at together: what bounds memory where the pool is larger than it."""
+CHUNK = 1 << 20
+"""Logits looked at together, however many patches they are of: what bounds memory where the pool is larger than it."""
 
 
 class EmptyPool(ValueError):
@@ -56,14 +56,26 @@ class Pool:
             raise ValueError(f"logits must be (patches, classes >= 2), got {self.logits.shape}")
         sizes = np.diff(self.offsets)
         if len(self.offsets) != count + 1 or self.offsets[0] or self.offsets[-1] != len(self.logits):
-            raise ValueError(f"{count} ids came with offsets that end at {self.offsets[-1]} of {len(self.logits)}")
+            raise ValueError(
+                f"{count} ids need {count + 1} offsets from 0 to {len(self.logits)}, the number of patches; "
+                f"there are {len(self.offsets)}, from {self.offsets[:1]} to {self.offsets[-1:]}"
+            )
         if (sizes < 1).any():
             raise ValueError(f"candidate {self.ids[int(np.argmin(sizes))]} has no patch")
+        self._check_embeddings()
+
+    def _check_embeddings(self) -> None:
         for name, array in (("embeddings", self.embeddings), ("labelled", self.labelled)):
             if array is not None and array.ndim != 2:  # candidate, feature
                 raise ValueError(f"{name} must be (candidates, features), got {array.shape}")
-        if self.embeddings is not None and len(self.embeddings) != count:
-            raise ValueError(f"{count} ids came with {len(self.embeddings)} embeddings")
+        if self.embeddings is None:
+            return
+        if len(self.embeddings) != len(self):
+            raise ValueError(f"{len(self)} ids came with {len(self.embeddings)} embeddings")
+        if self.labelled is not None and len(self.labelled) and self.labelled.shape[1] != self.embeddings.shape[1]:
+            raise ValueError(
+                f"embeddings have {self.embeddings.shape[1]} features, those of the labelled {self.labelled.shape[1]}"
+            )
 
     @classmethod
     def of(
@@ -103,8 +115,9 @@ class Pool:
         sizes = np.diff(self.offsets)
         for size in np.unique(sizes):
             members = np.flatnonzero(sizes == size)
-            for start in range(0, len(members), CHUNK):
-                part = members[start : start + CHUNK]
+            step = max(1, CHUNK // int(size * self.logits.shape[1]))
+            for start in range(0, len(members), step):
+                part = members[start : start + step]
                 rows = self.offsets[part]
                 if part[-1] - part[0] + 1 == len(part):  # neighbours: a view
                     logits = self.logits[rows[0] : rows[0] + len(part) * size].reshape(len(part), size, -1)

@@ -13,8 +13,8 @@ from overread_learn.acquisition.pool import patch_probabilities
 __all__ = ["EPSILON", "reference"]
 
 EPSILON = 2.2e-16
-CHUNK = 1 << 12
-"""Candidates at once: their (k, k, C) pairs stay within some hundred megabytes."""
+CHUNK = 1 << 18
+"""Entries of the (k, k, C) pairs at once. They stay in the processor's cache: four times as many take longer."""
 
 
 def reference(
@@ -26,9 +26,10 @@ def reference(
     dominant class. Each pair counts twice.
     """
     scores = np.empty(len(logits))
-    for start in range(0, len(logits), CHUNK):
-        p = patch_probabilities(logits[start : start + CHUNK])
-        k = majority(alpha, p.shape[1])
+    k = majority(alpha, logits.shape[1])
+    step = max(1, CHUNK // (k * k * logits.shape[2]))
+    for start in range(0, len(logits), step):
+        p = patch_probabilities(logits[start : start + step])
         if k < p.shape[1]:
             dominant = p.mean(axis=1).argmax(axis=1)
             own = np.take_along_axis(p, dominant[:, None, None], axis=2)[..., 0]
@@ -37,5 +38,5 @@ def reference(
         log_p = np.log(p + EPSILON)
         entropy = -(p * log_p).sum(axis=(1, 2))
         pairs = ((p[:, :, None] - p[:, None]) * (log_p[:, :, None] - log_p[:, None])).sum(axis=(1, 2, 3))
-        scores[start : start + CHUNK] = weight_entropy * entropy + weight_diversity * pairs
+        scores[start : start + step] = weight_entropy * entropy + weight_diversity * pairs
     return scores

@@ -4,11 +4,13 @@ None depends on the order of the pool beyond its own random numbers: callers sor
 """
 
 import warnings
+from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.cluster import KMeans, MiniBatchKMeans
 from sklearn.exceptions import ConvergenceWarning
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped] # scikit-learn brings it
 
 __all__ = ["badge", "coreset", "typiclust"]
 
@@ -18,6 +20,10 @@ MOST_CLUSTERS = 500
 SMALL = 50
 """Up to so many clusters the whole k-means is run, beyond it the one on mini-batches, as TypiClust's authors do."""
 SMALLEST_CLUSTER = 5
+CROWD = 5000
+"""In a larger cluster about so many, evenly spaced, stand for all: time and memory would grow with its square."""
+BLOCK = 1 << 22
+"""Distances held at once."""
 
 
 def badge(
@@ -84,22 +90,20 @@ def typiclust(
     the fewest labels first, of these the largest. Typicality is 1 / the mean distance to the 20 nearest neighbours
     within the cluster. Embeddings are brought to length one, as the authors do.
     """
-    own = _unit(embeddings)
-    old = _unit(labelled) if labelled is not None and len(labelled) else own[:0]
-    everything = np.concatenate([own, old])
-    clusters = min(len(old) + count, MOST_CLUSTERS, len(everything))
+    own = len(embeddings)
+    everything = _unit(embeddings)
+    if labelled is not None and len(labelled):
+        # Answers have no order of their own, and k-means begins where its random numbers point.
+        everything = np.concatenate([everything, np.array(sorted(_unit(labelled).tolist()))])
+    answers = len(everything) - own
+    clusters = min(answers + count, MOST_CLUSTERS, len(everything))
     of = _clusters(everything, clusters, seed)
-    covered = np.bincount(of[len(own) :], minlength=clusters)
+    covered = np.bincount(of[own:], minlength=clusters)
     size = np.bincount(of, minlength=clusters)
-    members = {cluster: np.flatnonzero(of[: len(own)] == cluster) for cluster in range(clusters)}
-    # What is typical of a cluster does not change while its members are taken.
-    queues = {
-        cluster: iter(_by_typicality(own, part, everything[of == cluster]))
-        for cluster, part in members.items()
-        if len(part)
-    }
+    # What is typical of a cluster does not change while its members are taken; most are never asked.
+    queues = {int(cluster): _by_typicality(everything, of, cluster, own) for cluster in np.unique(of[:own])}
     chosen: list[int] = []
-    while len(chosen) < min(count, len(own)):
+    while len(chosen) < min(count, own):
         cluster = min(queues, key=lambda each: (size[each] < SMALLEST_CLUSTER, covered[each], -size[each], each))
         candidate = next(queues[cluster], None)
         if candidate is None:
@@ -118,17 +122,29 @@ def _unit(embeddings: NDArray[np.floating]) -> NDArray[np.float64]:
 def _clusters(points: NDArray[np.float64], count: int, seed: int) -> NDArray[np.int64]:
     kind = KMeans if count <= SMALL else MiniBatchKMeans
     size = {} if count <= SMALL else {"batch_size": 5000}
-    with warnings.catch_warnings():
+    found = kind(count, n_init=1, random_state=seed % 2**32, **size)
+    # Several threads add up the centres in the order in which they finish: the last digits would be chance.
+    with warnings.catch_warnings(), threadpool_limits(1, user_api="openmp"):
         warnings.simplefilter("ignore", ConvergenceWarning)  # fewer distinct points than clusters
-        return np.asarray(kind(count, n_init=1, random_state=seed, **size).fit_predict(points), dtype=np.int64)
+        return np.asarray(found.fit_predict(points), dtype=np.int64)
 
 
-def _by_typicality(own: NDArray[np.float64], part: NDArray[np.int64], cluster: NDArray[np.float64]) -> list[int]:
-    """Order a cluster's unread members, the most typical first, equal ones by their place."""
-    near = min(NEIGHBOURS, len(cluster) - 1)
-    if near < 1:
-        return [int(index) for index in part]
-    points = own[part]
-    square = (points**2).sum(axis=1)[:, None] + (cluster**2).sum(axis=1) - 2 * points @ cluster.T
-    distance = np.sqrt(np.maximum(np.partition(square, near, axis=1)[:, : near + 1], 0)).sum(axis=1) / near
-    return [int(index) for index in part[np.argsort(np.round(distance, 12), kind="stable")]]
+def _by_typicality(points: NDArray[np.float64], of: NDArray[np.int64], cluster: np.int64, own: int) -> Iterator[int]:
+    """Yield a cluster's unread members, those among the first ``own`` points, the most typical first, ties by place."""
+    members = np.flatnonzero(of == cluster)
+    crowd = members[:: -(-len(members) // CROWD)]
+    part, others = crowd[crowd < own], points[crowd]
+    near = min(NEIGHBOURS, len(crowd) - 1)
+    if near:
+        step = max(1, BLOCK // len(crowd))
+        distances = [_mean_distance(points[part[at : at + step]], others, near) for at in range(0, len(part), step)]
+        part = part[np.argsort(np.round(np.concatenate([np.empty(0), *distances]), 12), kind="stable")]
+    rest = np.setdiff1d(members[members < own], part)
+    yield from (int(index) for index in np.concatenate([part, rest]))
+
+
+def _mean_distance(own: NDArray[np.float64], others: NDArray[np.float64], near: int) -> NDArray[np.float64]:
+    """Return the mean distance of (w, d) points to the ``near`` nearest of the (c, d) others, of which each is one."""
+    square = (own**2).sum(axis=1)[:, None] + (others**2).sum(axis=1) - 2 * own @ others.T
+    nearest = np.sqrt(np.maximum(np.partition(square, near, axis=1)[:, : near + 1], 0))
+    return np.asarray(nearest.sum(axis=1) / near)

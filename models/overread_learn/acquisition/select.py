@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from itertools import zip_longest
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -9,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from overread_learn.acquisition.aift import majority, measure, score
-from overread_learn.acquisition.draws import Drawn, best, lots, percentile, power, randomised
+from overread_learn.acquisition.draws import Drawn, best, lots, percentile, power, randomised, reach
 from overread_learn.acquisition.pool import Pool
 from overread_learn.acquisition.representatives import badge, coreset, typiclust
 from overread_learn.acquisition.strategy import Strategy, strategy
@@ -53,18 +54,29 @@ class _Terms(NamedTuple):
 
 @dataclass(frozen=True)
 class _Choice:
-    """All that a draw may look at; the pool's places are sorted by id, so that its order never matters."""
+    """All that a draw may look at, in the order of the candidates' ids, so that the pool's own order never matters."""
 
     pool: Pool
+    order: NDArray[np.int64]
+    """(n,), the pool's places in the order of their ids."""
     scores: NDArray[np.float64]
     terms: _Terms
+    chosen: Strategy
     budget: int
     seed: int
-    factor: float
 
     @property
     def rng(self) -> np.random.Generator:
         return np.random.default_rng(self.seed)
+
+    def embeddings(self, within: NDArray[np.int64] | slice = slice(None)) -> NDArray[np.floating]:
+        """Copy the embeddings of some candidates, (w, d): of a pool larger than memory, no more than these."""
+        places = self.order[within]
+        found = self.pool.needed_embeddings(self.chosen.name)[places]
+        wrong = ~np.isfinite(found).all(axis=1)
+        if wrong.any():
+            raise ValueError(f"candidate {self.pool.ids[int(places[wrong][0])]}: an embedding is not finite")
+        return found
 
 
 def select(pool: Pool, name: str | Strategy, budget: int, *, seed: int, k_ref_m: int) -> list[Pick]:
@@ -77,18 +89,24 @@ def select(pool: Pool, name: str | Strategy, budget: int, *, seed: int, k_ref_m:
     A candidate with one kept patch has no diversity; if a strategy that weighs diversity meets such candidates, every
     score becomes a percentile: of entropy among them, of the score among the others.
 
-    Raises ValueError on an unknown strategy, a budget below 1, logits that are not finite, and on missing embeddings.
+    The pool's logits are read in chunks, so they may be larger than memory; besides, it takes some numbers a candidate.
+    Embeddings are copied: all of them by badge, coreset and typiclust, the prefilter's alone by +badge.
+
+    Raises ValueError on an unknown strategy, a budget below 1, a negative seed, logits or embeddings that are not
+    finite, and on missing embeddings.
     """
     chosen = strategy(name) if isinstance(name, str) else name
     if budget < 1:
         raise ValueError(f"a budget is at least 1, got {budget}")
-    classes = pool.logits.shape[1]
-    if chosen.cold and sum(1 for count in pool.counts.values() if count) < classes:
+    if seed < 0:
+        raise ValueError(f"a seed is at least 0, got {seed}")
+    if chosen.cold and not all(pool.counts.get(each) for each in range(pool.logits.shape[1])):
         chosen = strategy(chosen.cold)
-    order = np.argsort(np.asarray(pool.ids), kind="stable")
+    # Not by NumPy: it would make an array of the longest id's width, and take "a" and "a\0" for equal.
+    order = np.fromiter(sorted(range(len(pool)), key=pool.ids.__getitem__), np.int64, len(pool))
     terms = _terms(pool, chosen, k_ref_m)
     scores = _scores(pool, chosen, terms, seed)
-    choice = _Choice(_sorted(pool, order), scores[order], terms.sorted(order), budget, seed, chosen.factor)
+    choice = _Choice(pool, order, scores[order], terms.sorted(order), chosen, budget, seed)
     drawn = DRAWS[chosen.draw](choice)
     return [
         Pick(
@@ -129,68 +147,55 @@ def _scores(pool: Pool, chosen: Strategy, terms: _Terms, seed: int) -> NDArray[n
     return total
 
 
-def _sorted(pool: Pool, order: NDArray[np.int64]) -> Pool:
-    """Return what the draws need of the pool in the order of its ids: they look at no patch."""
-    if (order == np.arange(len(order))).all():
-        return pool
-    mean = pool.probabilities()[order]
-    with np.errstate(divide="ignore"):
-        logits = np.maximum(np.log(mean), -np.finfo(np.float32).max)
-    return Pool(
-        [pool.ids[int(index)] for index in order],
-        logits,
-        np.arange(len(order) + 1),
-        None if pool.embeddings is None else pool.embeddings[order],
-        pool.labelled,
-        pool.counts,
-    )
-
-
 def _best(choice: _Choice) -> Drawn:
     return best(choice.scores, choice.budget)
 
 
+def _random(choice: _Choice) -> Drawn:
+    indices = best(choice.scores, choice.budget).indices
+    return Drawn(indices, [len(indices) / len(choice.scores)] * len(indices))
+
+
 def _randomised(choice: _Choice) -> Drawn:
-    return randomised(choice.scores, choice.budget, choice.factor, choice.rng)
+    return randomised(choice.scores, choice.budget, choice.chosen.factor, choice.rng)
 
 
 def _power(choice: _Choice) -> Drawn:
-    return power(choice.scores, choice.budget, choice.factor, choice.rng)
+    return power(choice.scores, choice.budget, choice.chosen.factor, choice.rng)
 
 
 def _stratified(choice: _Choice) -> Drawn:
     """Random within each predicted class, the classes in turn: an exhausted one leaves its turns to the others."""
     lot = np.argsort(-choice.scores, kind="stable")
-    queues = [list(lot[choice.terms.dominant[lot] == each]) for each in range(choice.pool.logits.shape[1])]
-    chosen: list[int] = []
-    while len(chosen) < choice.budget and any(queues):
-        chosen.extend(int(queue.pop(0)) for queue in queues if queue)
-    return Drawn(chosen[: choice.budget], None)
+    dominant, classes = choice.terms.dominant, choice.pool.logits.shape[1]
+    queues = [lot[dominant[lot] == each][: choice.budget] for each in range(classes)]
+    turns = [int(index) for turn in zip_longest(*queues) for index in turn if index is not None]
+    indices = turns[: choice.budget]
+    there, taken = np.bincount(dominant, minlength=classes), np.bincount(dominant[indices], minlength=classes)
+    return Drawn(indices, [float(taken[each] / there[each]) for each in dominant[indices]])
 
 
 def _badge(choice: _Choice) -> Drawn:
-    features = choice.pool.needed_embeddings("badge")
     within = np.arange(len(choice.pool))
-    if choice.factor:  # a prefilter: only the best omega times the budget
-        within = np.array(best(choice.scores, int(choice.factor * choice.budget)).indices)
-    places = badge(choice.pool.probabilities()[within], features[within], choice.budget, choice.rng)
+    if choice.chosen.measure:  # a prefilter
+        within = np.array(best(choice.scores, reach(choice.chosen.factor, choice.budget)).indices)
+    p = choice.pool.probabilities()[choice.order[within]]
+    places = badge(p, choice.embeddings(within), choice.budget, choice.rng)
     return Drawn([int(within[place]) for place in places], None)
 
 
 def _coreset(choice: _Choice) -> Drawn:
-    features = choice.pool.needed_embeddings("coreset")
-    return Drawn(coreset(features, choice.pool.labelled, choice.budget), None)
+    return Drawn(coreset(choice.embeddings(), choice.pool.labelled, choice.budget), None)
 
 
 def _typiclust(choice: _Choice) -> Drawn:
-    features = choice.pool.needed_embeddings("typiclust")
-    return Drawn(typiclust(features, choice.pool.labelled, choice.budget, choice.seed), None)
+    return Drawn(typiclust(choice.embeddings(), choice.pool.labelled, choice.budget, choice.seed), None)
 
 
 DRAWS: Mapping[str, Callable[[_Choice], Drawn]] = MappingProxyType(
     {
         "best": _best,
-        "random": _best,
+        "random": _random,
         "randomised": _randomised,
         "power": _power,
         "stratified": _stratified,

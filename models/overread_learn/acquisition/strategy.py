@@ -18,7 +18,9 @@ GRAMMAR = """\
   ~OMEGA   ACFT's randomness: drawn from the best OMEGA times the budget
   ^BETA    power sampling: drawn from the whole pool with weight measure^BETA
   +badge   k-means++ on gradient embeddings within the best OMEGA (5) times the budget
-  COLD     another name of this grammar: how it chooses until every class has a label"""
+  COLD     another name of this grammar, one that has no cold start itself (random, typiclust,
+           coreset, AIFT's): how it chooses until every class has a label
+acft and auto are names of such combinations; acft may stand behind a COLD: too"""
 
 OMEGA = 5.0
 """How far beyond the budget the best candidates reach that one is drawn from (ACFT, Section 5.2)."""
@@ -73,7 +75,7 @@ _AIFT = re.compile(r"aift-(?P<entropy>\d*\.?\d+)-(?P<diversity>\d*\.?\d+)")
 _NAME = re.compile(
     r"(?P<base>[a-z]+(?:-[a-z]+)?(?:-\d*\.?\d+-\d*\.?\d+)?)"
     r"(?:@(?P<alpha>\d*\.?\d+))?"
-    r"(?:~(?P<omega>\d*\.?\d+)|\^(?P<beta>\d*\.?\d+)|\+badge(?P<badge>\d*\.?\d*))?"
+    r"(?:~(?P<omega>\d*\.?\d+)|\^(?P<beta>\d*\.?\d+)|\+badge(?P<badge>(?:\d*\.?\d+)?))?"
 )
 ALIASES: Mapping[str, str] = MappingProxyType({"acft": "diversity@.25~5", "auto": "typiclust:margin+badge"})
 AUTO = "auto"
@@ -111,10 +113,12 @@ def strategy(name: str) -> Strategy:
 
     Raises ValueError on anything else; the message lists the names.
     """
-    cold, _, rest = ALIASES.get(name, name).rpartition(":")
-    match = _NAME.fullmatch(rest)
-    if match is None or (cold and strategy(cold).cold):  # unknown, or a cold start that has one itself
+    cold, colon, rest = ALIASES.get(name, name).rpartition(":")
+    match = _NAME.fullmatch(ALIASES.get(rest, rest))
+    if match is None or (colon and not cold):
         raise _unknown(name)
+    if cold and strategy(cold).cold:
+        raise ValueError(f"strategy {name!r}: {cold} has a cold start itself ({strategy(cold).cold}), and can't be one")
     base, alpha = match["base"], match["alpha"]
     free = _AIFT.fullmatch(base)
     if base in _WHOLE:

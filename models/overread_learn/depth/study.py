@@ -126,7 +126,7 @@ def study(
     most: int = MOST,
     done: Collection[Key] = (),
 ) -> Iterator[Finding]:
-    """Yield one finding for each seed, share and depth (all depths, and scratch, unless ``depths`` names some).
+    """Yield one finding for each seed, share and depth: all depths, unless ``depths`` names some, and then scratch.
 
     ``sizes`` are per cent of at most ``most`` training candidates. A seed draws the head, the candidates and the order;
     its smaller shares lie inside its larger ones, and each holds the classes in the proportions of the whole. All
@@ -140,16 +140,17 @@ def study(
         raise ValueError(f"a share is 1 to 100 per cent, got {wrong}")
     for seed in seeds:
         start = build(network.arch, network.classes, network.weights, seed)
-        wanted: list[Depth] = list(range(1, len(blocks(start)) + 1) if depths is None else depths)
+        known = range(1, len(blocks(start)) + 1)
+        jobs: list[tuple[Depth, Recipe]] = [(depth, network.recipe) for depth in (known if depths is None else depths)]
         if network.scratch:
-            wanted.append(SCRATCH)
+            jobs.append((SCRATCH, network.scratch))
         order = stratified(cohort.train.labels, seed)[:most]
-        for share, depth in product(sizes, wanted):
+        for share, (depth, recipe) in product(sizes, jobs):
             if (share, depth, seed) not in done:
                 count = max(network.classes, int(len(order) * share / 100 + 0.5))
                 train = Share(cohort.train, order[:count])
                 begun = time.perf_counter()
-                fitted = _fit(network, start, train, cohort.validation, depth, seed, patches)
+                fitted = _fit(start, depth, train, cohort.validation, replace(recipe, seed=seed), patches)
                 seconds = time.perf_counter() - begun
                 chosen_on, tested = judge(fitted.model, cohort.validation), judge(fitted.model, cohort.test)
                 yield Finding(
@@ -177,13 +178,8 @@ def stratified(labels: NDArray[np.integer], seed: int) -> NDArray[np.int64]:
     return order[np.argsort(place[order], kind="stable")]
 
 
-def _fit(
-    network: Network, start: Classifier, train: Samples, validation: Held, depth: Depth, seed: int, patches: int
-) -> Fitted:
-    if depth != SCRATCH:
-        recipe = replace(network.recipe, seed=seed)
-        return finetune_last(start, depth, train, validation[:2], recipe, patches=patches)
-    if network.scratch is None:
-        raise ValueError("learning from scratch needs a recipe of its own")
-    empty = build(network.arch, network.classes, None, seed)
-    return finetune(empty, train, validation[:2], replace(network.scratch, seed=seed))
+def _fit(start: Classifier, depth: Depth, train: Samples, validation: Held, recipe: Recipe, patches: int) -> Fitted:
+    if depth == SCRATCH:
+        empty = build(start.arch, start.classes, None, recipe.seed)
+        return finetune(empty, train, validation[:2], recipe)
+    return finetune_last(start, depth, train, validation[:2], recipe, patches=patches)

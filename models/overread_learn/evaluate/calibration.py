@@ -12,8 +12,8 @@ from scipy.optimize import minimize_scalar
 
 __all__ = ["HOTTEST", "Bin", "brier", "ece", "reliability", "temperature", "tempered"]
 
-HOTTEST = 20.0
-"""Temperatures are sought in 1/20..20: labels that are all predicted right would ask for 0."""
+HOTTEST = 10.0
+"""Temperatures are sought in 1/10..10: labels that are all predicted right would ask for 0."""
 
 
 class Bin(NamedTuple):
@@ -74,7 +74,7 @@ def temperature(labels: ArrayLike, logits: Sequence[NDArray[np.floating]] | NDAr
     """Return the temperature T whose probabilities, as `tempered` makes them, have the least mean -log p of the label.
 
     ``labels`` (n,) are 0..C-1, ``logits`` one (m_i, C) a candidate, or (n, C). Above 1 the network was too sure of
-    itself, below 1 not sure enough. T lies in 1/20..20. Raises ValueError on other shapes or values.
+    itself, below 1 not sure enough. T lies in 1/10..10. Raises ValueError on other shapes or values.
     """
     stacked, starts, sizes = _stacked(logits)
     marks, _ = _checked(labels, np.full((len(sizes), stacked.shape[1]), 1 / stacked.shape[1]))

@@ -46,9 +46,9 @@ class CandidateSet(NamedTuple):
     def side(self, patient: str) -> str:
         """Return a patient's split. Where the set names no locked patient at all, a quarter are, by a keyed hash."""
         given = self.splits.get(patient)
-        if LOCKED in self.splits.values():
-            return given or TRAIN
-        return LOCKED if _share("locked", patient) < LOCKED_SHARE else given or TRAIN
+        if LOCKED not in self.splits.values() and _share("locked", patient) < LOCKED_SHARE:
+            return LOCKED
+        return given or _train_or_validation(patient)
 
 
 def read(folder: Path) -> CandidateSet:
@@ -115,12 +115,16 @@ def _split(value: str, patient: str, where: str) -> str | None:
     if not value:
         return None
     if value == "train":
-        return VALIDATION if _share("overread candidate set", patient) < VALIDATION_SHARE else TRAIN
+        return _train_or_validation(patient)
     if value == "test":
         return LOCKED
     if value not in {VALIDATION, LOCKED}:
         raise NotACandidateSet(f"{where}: split is train, validation, test or locked")
     return value
+
+
+def _train_or_validation(patient: str) -> str:
+    return VALIDATION if _share("overread candidate set", patient) < VALIDATION_SHARE else TRAIN
 
 
 def _share(purpose: str, patient: str) -> float:

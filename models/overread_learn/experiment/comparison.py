@@ -14,12 +14,15 @@ from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from queue import Queue
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from overread_learn.acquisition import strategy
 from overread_learn.applications import Application
 from overread_learn.experiment.material import Material
 from overread_learn.experiment.protocol import Protocol
+
+if TYPE_CHECKING:
+    from overread_learn.experiment.learner import Learner
 
 __all__ = ["Comparison", "OtherRules", "Progress"]
 
@@ -95,6 +98,9 @@ class Comparison:
         self.raw.mkdir(parents=True, exist_ok=True)
         context = multiprocessing.get_context("spawn")  # torch's threads do not survive a fork
         threads = max(1, (os.cpu_count() or 1) // workers)
+        if self.protocol.depth is not None:
+            with ProcessPoolExecutor(1, context) as alone:
+                alone.submit(_compute, self, threads * workers).result()
         with context.Manager() as manager:
             news = manager.Queue()
             pool = ProcessPoolExecutor(workers, context, initializer=partial(_prepare, self, threads, news))
@@ -147,7 +153,7 @@ def commit() -> str:
 
 
 class _Worker(NamedTuple):
-    learner: Any
+    learner: "Learner"
     news: "Queue[Progress]"
 
 
@@ -157,12 +163,29 @@ _worker: list[_Worker] = []
 
 def _prepare(comparison: Comparison, threads: int, news: "Queue[Progress]") -> None:
     # Only what runs needs torch: the process that waits for them does not.
-    from overread_learn.experiment.learner import Learner, use_threads  # noqa: PLC0415
+    from overread_learn.experiment.learner import use_threads  # noqa: PLC0415
 
     use_threads(threads)
-    application = Application.from_json(comparison.protocol.application)
-    material = Material(comparison.folder, application)
-    _worker.append(_Worker(Learner(material, comparison.protocol, comparison.weights, threads), news))
+    _worker.append(_Worker(_learner(comparison, threads), news))
+
+
+def _learner(comparison: Comparison, threads: int) -> "Learner":
+    from overread_learn.experiment.head import HeadLearner  # noqa: PLC0415
+    from overread_learn.experiment.learner import Learner  # noqa: PLC0415
+
+    protocol = comparison.protocol
+    material = Material(comparison.folder, Application.from_json(protocol.application))
+    if protocol.depth is None:
+        return Learner(material, protocol, comparison.weights, threads)
+    cache = comparison.folder / f"embeddings-{protocol.arch}-{protocol.weights[:12]}-{protocol.patches}.npy"
+    return HeadLearner(material, protocol, comparison.weights, threads, cache=cache)
+
+
+def _compute(comparison: Comparison, threads: int) -> None:
+    """Compute what all runs share, before any begins."""
+    learner = _learner(comparison, threads)
+    if hasattr(learner, "compute"):
+        learner.compute()
 
 
 def _one(name: str, seed: int) -> dict[str, Any]:

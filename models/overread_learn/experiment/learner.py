@@ -19,10 +19,10 @@ from overread_learn.finetune import Recipe, finetune
 from overread_learn.nets import Classifier, build
 from overread_learn.scoring import Scorer
 
-__all__ = ["Learner", "Scored"]
+__all__ = ["Learner", "Scored", "recipe", "use_threads"]
 
 SCRATCH_FACTOR = 10
-"""Random weights need a larger rate than pretrained ones; for applications without a ``scratch`` phase."""
+"""Random weights need a larger rate than pretrained ones."""
 
 
 class Scored(NamedTuple):
@@ -66,25 +66,30 @@ class Learner:
         """
         indices = sorted(answers)
         samples = Subset(self.material, indices, np.array([answers[index] for index in indices], np.int64))
-        return finetune(parent, samples, None, self.recipe(phase, seed)).model
+        return finetune(parent, samples, None, self.learning(phase, seed)).model
 
-    def recipe(self, phase: str, seed: int) -> Recipe:
-        """Return the application's learning parameters for a phase (`Application.phase`)."""
-        own = self.application.phase(phase if phase in self.application.phases else None)
-        factor = SCRATCH_FACTOR if phase == "scratch" and phase not in self.application.phases else 1
-        return Recipe(
-            rate=own.rate * factor,
-            head_rate=own.head_rate * factor,
-            gamma=own.gamma,
-            epochs=self.protocol.epochs or own.epochs,
-            momentum=self.application.momentum,
-            batch=self.protocol.batch,
+    def learning(self, phase: str, seed: int) -> Recipe:
+        """Return how the protocol learns in a phase."""
+        protocol = self.protocol
+        return recipe(
+            self.application,
+            phase,
+            epochs=protocol.epochs,
             seed=seed,
-            balance=self.protocol.balance,
+            batch=protocol.batch,
+            balance=protocol.balance,
+            papers=protocol.rates == "papers",
         )
 
     def score(self, model: Classifier, indices: Sequence[int]) -> Scored:
         """Score candidates by their first patches, in the way of the deployed service: exported, by ONNX Runtime."""
+        found = self._run(model, indices)
+        return Scored(
+            np.stack([logits for logits, _ in found]), np.stack([embeddings.mean(axis=0) for _, embeddings in found])
+        )
+
+    def _run(self, model: Classifier, indices: Sequence[int]) -> list[tuple[NDArray[np.float32], NDArray[np.float32]]]:
+        """Return each candidate's logits (m, C) and embeddings (m, d)."""
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "model.onnx"
             export(model, self.application, path, extra={})
@@ -93,11 +98,39 @@ class Learner:
         def one(index: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
             logits, embeddings = scorer.embed(self.material.patches(index, self.protocol.patches))
             assert embeddings is not None  # noqa: S101 - the exporter wrote them a moment ago
-            return logits, embeddings.mean(axis=0)
+            return logits, embeddings
 
         with ThreadPoolExecutor(self.threads) as threads:
-            found = list(threads.map(one, indices))
-        return Scored(np.stack([logits for logits, _ in found]), np.stack([each for _, each in found]))
+            return list(threads.map(one, indices))
+
+
+def recipe(
+    application: Application,
+    phase: str,
+    *,
+    epochs: int | None,
+    seed: int,
+    batch: int,
+    balance: bool,
+    papers: bool = False,
+) -> Recipe:
+    """Return learning parameters: the application's own, or with ``papers`` those of its ``phase`` in AIFT's Table 3.
+
+    The own ones are for pretrained weights; in the phase ``scratch`` they are ten times as large. ``epochs`` replaces
+    those of either.
+    """
+    own = application.phase(phase if papers else None)
+    factor = SCRATCH_FACTOR if phase == "scratch" and not papers else 1
+    return Recipe(
+        rate=own.rate * factor,
+        head_rate=own.head_rate * factor,
+        gamma=own.gamma,
+        epochs=epochs or own.epochs,
+        momentum=application.momentum,
+        batch=batch,
+        seed=seed,
+        balance=balance,
+    )
 
 
 def use_threads(count: int) -> None:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from overread_learn.applications import Application
-from overread_learn.experiment.candidate_set import LOCKED, CandidateSet, NotACandidateSet
+from overread_learn.experiment.candidate_set import LOCKED, VALIDATION, CandidateSet, NotACandidateSet
 from overread_learn.patches import Prepared, augment, cut, neighbourhood, prepare
 
 __all__ = ["Material", "Subset", "gather", "read_image"]
@@ -33,7 +33,8 @@ class _Piece(NamedTuple):
 class Material:
     """Labelled candidates of an experiment, in the order of the set.
 
-    ``ids`` and ``patients`` (n,), ``labels`` (n,) int64, ``test`` (n,) bool: whose patients are never trained on.
+    ``ids``, ``images`` and ``patients`` (n,), ``labels`` (n,) int64; ``test`` and ``validation`` (n,) bool: whose
+    patients are never trained on, and whose may choose an epoch where something is chosen.
     """
 
     def __init__(self, folder: Path, application: Application) -> None:
@@ -45,6 +46,8 @@ class Material:
         self.patients: list[str] = table["patients"]
         self.labels: NDArray[np.int64] = np.array(table["labels"], np.int64)
         self.test: NDArray[np.bool_] = np.array(table["test"], bool)
+        self.images: list[str] = table["images"]
+        self.validation: NDArray[np.bool_] = np.array(table["validation"], bool)
         self.left_out: int = table["left_out"]
         self._pieces = [_Piece(*row) for row in table["pieces"]]
         self._bytes = np.memmap(folder / "pieces.bin", np.uint8, "r")
@@ -101,8 +104,8 @@ def gather(
         if kept.digest == digest:
             return kept
     rows = sorted((row for row in chosen.rows if row.label is not None), key=lambda row: (row.image, row.candidate))
-    held_out = _held_out(chosen)
-    test = [row.patient in held_out for row in rows]
+    sides = [chosen.side(row.patient) for row in rows]
+    test = [side == LOCKED for side in sides]
     _check([row.label or 0 for row in rows], test, application)
     folder.mkdir(parents=True, exist_ok=True)
     pieces: list[_Piece] = []
@@ -127,7 +130,9 @@ def gather(
         "ids": [row.candidate for row in rows],
         "patients": [row.patient for row in rows],
         "labels": [row.label for row in rows],
+        "images": [row.image for row in rows],
         "test": test,
+        "validation": [side == VALIDATION for side in sides],
         "left_out": len(chosen.rows) - len(rows),
         "pieces": pieces,
     }
@@ -153,10 +158,6 @@ def read_image(file: Path) -> NDArray[Any]:
         raise NotACandidateSet(f"{file}: not an image that can be read ({type(error).__name__})") from error
     except ValueError as error:
         raise NotACandidateSet(f"{file}: not an image that can be read ({error})") from error
-
-
-def _held_out(chosen: CandidateSet) -> set[str]:
-    return {patient for patient in {row.patient for row in chosen.rows} if chosen.side(patient) == LOCKED}
 
 
 def _check(labels: Sequence[int], test: Sequence[bool], application: Application) -> None:

@@ -18,7 +18,7 @@ class Protocol:
     m). ``prevalence`` is the share of positives to which the pool, never the test set, is resampled; None leaves it.
     ``training`` is one of `overread_learn.finetune.STRATEGIES`. ``depth`` 1 trains the head alone, on features computed
     once; None trains the whole network. ``label_noise`` is the share of answers that come out wrong. ``epochs`` None
-    are the application's.
+    are the application's. ``rates`` are its ``own``, or ``papers``: those of its phases, from AIFT's Table 3.
     """
 
     application: str
@@ -34,7 +34,8 @@ class Protocol:
     epochs: int | None = None
     batch: int = 16
     balance: bool = True
-    training: str = "acft-lq"
+    training: str = "ACFT(LQ)"
+    rates: str = "own"
     depth: int | None = None
     label_noise: float = 0.0
 
@@ -48,6 +49,8 @@ class Protocol:
             raise ValueError(f"label noise is a share from 0 to below .5, got {self.label_noise}")
         if self.patches < 1 or self.batch < 1 or (self.epochs is not None and self.epochs < 1):
             raise ValueError("patches, batch and epochs must be at least 1")
+        if self.rates not in {"own", "papers"}:
+            raise ValueError(f"rates are own or papers, got {self.rates!r}")
         if self.depth not in {None, 1}:
             raise ValueError(f"depth is 1 (the head alone) or left out (the whole network), got {self.depth}")
 

@@ -16,7 +16,7 @@ from overread_learn.acquisition.strategy import Strategy
 from overread_learn.evaluate.roc import macro_auc
 from overread_learn.experiment.learner import Learner
 from overread_learn.experiment.protocol import pool_of
-from overread_learn.finetune import OneClass
+from overread_learn.finetune import STRATEGIES, OneClass, misclassified, plan
 from overread_learn.nets import Classifier
 from overread_learn.scoring import softmax
 
@@ -28,7 +28,9 @@ BINS = 10
 
 class _State(NamedTuple):
     model: Classifier
-    trained: bool
+    seed: int
+    learnt: frozenset[int]
+    """Whose answers a round has learnt: empty while the model is M0."""
     answers: dict[int, int]
     """What the simulated reader said, by place in the material."""
 
@@ -46,7 +48,7 @@ def run(learner: Learner, name: str, seed: int, on_step: Callable[[int], None] |
     pool = pool_of(material.labels, material.test, protocol.prevalence, seed)
     test = [int(index) for index in np.flatnonzero(material.test)]
     truth = _said(material.labels, pool, protocol.label_noise, seed, len(learner.application.classes))
-    state = _State(learner.blank(seed) if chosen.restart else learner.start(seed), False, {})
+    state = _State(learner.blank(seed) if chosen.restart else learner.start(seed), seed, frozenset(), {})
     before = np.zeros((0, 2))
     steps: list[dict[str, Any]] = []
     for number, budget in enumerate(protocol.budgets):
@@ -58,7 +60,7 @@ def run(learner: Learner, name: str, seed: int, on_step: Callable[[int], None] |
         new = [index for index, _ in picks]
         answers = {**state.answers, **{index: truth[index] for index in new}}
         state = _learn(learner, chosen, state._replace(answers=answers), seed + number)
-        if state.trained or not steps:
+        if state.learnt or not steps:
             before = softmax(learner.score(state.model, test).logits).mean(axis=1)
         labels = list(answers.values())
         steps.append(
@@ -123,13 +125,27 @@ def _picks(
 
 
 def _learn(learner: Learner, chosen: Strategy, state: _State, seed: int) -> _State:
-    parent = learner.blank(seed) if chosen.restart else state.model
-    phase = "scratch" if chosen.restart else "later" if state.trained else "first"
+    """Train on what the protocol's row of ACFT's Table 2 says; what no round has learnt yet counts as new."""
+    protocol = learner.protocol
+    indices = sorted(state.answers)
+    labels = np.array([state.answers[index] for index in indices], np.int64)
+    new = np.array([index not in state.learnt for index in indices])
+    wrong = np.zeros(len(indices), bool)
+    if "H" in STRATEGIES[protocol.training].learns and state.learnt:
+        wrong = misclassified(labels, softmax(learner.score(state.model, indices).logits).mean(axis=1))
+    reservoir = int(new.sum()) if "R" in STRATEGIES[protocol.training].learns else 0
+    planned = plan(protocol.training, labels, new, wrong, seed=seed, reservoir=reservoir)
+    if chosen.restart:
+        parent = learner.blank(seed)
+    else:
+        parent = state.model if planned.start == "parent" else learner.start(state.seed)
+    phase = "scratch" if chosen.restart else "later" if state.learnt else "first"
+    learning = {indices[place]: int(labels[place]) for place in planned.indices}
     try:
-        model = learner.fit(parent, state.answers, seed=seed, phase=phase)
+        model = learner.fit(parent, learning, seed=seed, phase=phase)
     except OneClass:
         return state
-    return state._replace(model=model, trained=True)
+    return state._replace(model=model, learnt=frozenset(indices))
 
 
 def _said(

@@ -27,8 +27,9 @@ def export(model: Classifier, application: Application, path: Path, *, extra: Ma
     """Write ``model`` as ONNX to ``path`` and return the file's SHA-256.
 
     Input ``patches`` is (n, 3, s, s) float32 with s the application's ``input_px`` and n free; output ``logits`` is
-    (n, classes), output ``embeddings`` (n, d) what entered the last layer. The metadata carry the application as JSON, the network's name, and ``extra``. The file appears whole
-    or not at all: it is written beside its place, flushed to the disk, and renamed.
+    (n, classes), output ``embeddings`` (n, d) what entered the last layer. The metadata carry the application as JSON,
+    the network's name, and ``extra``. The file appears whole or not at all: it is written beside its place, flushed to
+    the disk, and renamed.
 
     Raises ValueError where ``extra`` uses a name that is taken, or the network has other classes than the application.
     """

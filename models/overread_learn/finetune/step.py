@@ -58,7 +58,8 @@ def finetune(
     Parameters whose ``requires_grad`` is False stay as they are, and so do the statistics of a batch norm that is
     frozen whole. The validation AUC is that of the mean patch probability, for more than two classes the mean of one
     class against the rest; among equal epochs the later is kept, which has seen more. Without validation the last epoch
-    is kept. Equal seeds on one machine give equal weights. Work runs where the model lives (CPU or GPU).
+    is kept. Work runs where the model lives (CPU or GPU). Equal seeds on one machine give equal weights, on a GPU as
+    far as its kernels are deterministic.
 
     ``checkpoint`` names a file that is replaced after every epoch. Where it exists, training goes on from it, to the
     weights that it would have had without the break; ``on_epoch`` hears of the epochs that run now. It stays behind

@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 import torchvision
 
-__all__ = ["WeightsUnavailable", "imagenet", "read", "unpack"]
+__all__ = ["WeightsUnavailable", "cached", "imagenet", "read", "unpack"]
 
 TIMEOUT_S = 10
 """A download that is silent for this long counts as no network."""
@@ -27,11 +27,16 @@ def imagenet(arch: str) -> Mapping[str, torch.Tensor]:
 
     Raises WeightsUnavailable where there is no network or what came is not what torchvision published.
     """
+    return read(cached(arch))
+
+
+def cached(arch: str) -> Path:
+    """Return the file of torchvision's default ImageNet weights, downloaded if need be; errors as `imagenet`."""
     url = torchvision.models.get_model_weights(arch).DEFAULT.url
-    cached = Path(torch.hub.get_dir()) / "checkpoints" / url.rpartition("/")[2]
-    if not cached.exists():
-        _download(url, cached)
-    return read(cached)
+    file = Path(torch.hub.get_dir()) / "checkpoints" / url.rpartition("/")[2]
+    if not file.exists():
+        _download(url, file)
+    return Path(file)
 
 
 def read(path: Path) -> Mapping[str, torch.Tensor]:

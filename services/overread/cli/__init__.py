@@ -18,7 +18,7 @@ def program() -> typer.Typer:
 def main() -> None:
     """Run `overread`; an error of ours is one clear line and exit code 2."""
     from overread.core.errors import OverreadError
-    from overread.printing import complain
+    from overread_learn.printing import complain
 
     try:
         program()()

@@ -13,7 +13,7 @@ import typer
 from overread import config
 from overread.config import Settings
 from overread.core.errors import Misconfigured
-from overread.printing import out
+from overread_learn.printing import out
 
 app = typer.Typer(
     help="Overread: a CAD feedback loop. Start with `overread up`, look with `overread status`.",

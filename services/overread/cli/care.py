@@ -13,7 +13,7 @@ from overread.cli.app import Json, app, house, settings
 from overread.cli.doctor import examine
 from overread.cli.hospital import bar
 from overread.core.errors import Misconfigured
-from overread.printing import err, out, show, tabulate
+from overread_learn.printing import err, out, show, tabulate
 
 
 @app.command()

@@ -12,7 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from overread.cli.app import Json, app, house, settings
 from overread.core.errors import Misconfigured
-from overread.printing import err, out, show, tabulate
+from overread_learn.printing import err, out, show, tabulate
 
 
 def bar() -> Progress:

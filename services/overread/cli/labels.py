@@ -13,7 +13,7 @@ from overread.cli.app import Json, app, house
 from overread.cli.hospital import bar
 from overread.config import Settings
 from overread.core.errors import Misconfigured, PacsUnavailable
-from overread.printing import out, show, tabulate
+from overread_learn.printing import out, show, tabulate
 
 labels = typer.Typer(help="Labels: list, import.", no_args_is_help=True)
 app.add_typer(labels, name="labels")

@@ -10,7 +10,7 @@ import typer
 
 from overread.cli.app import Json, app, house
 from overread.core.errors import Misconfigured
-from overread.printing import out, show, tabulate
+from overread_learn.printing import out, show, tabulate
 
 models = typer.Typer(help="Model versions: list, show, import.", no_args_is_help=True)
 app.add_typer(models, name="models")

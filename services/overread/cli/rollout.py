@@ -9,7 +9,7 @@ import typer
 from overread.cli.app import Json, app, house
 from overread.core.clock import utc_now
 from overread.core.errors import Misconfigured
-from overread.printing import out, show, tabulate
+from overread_learn.printing import out, show, tabulate
 
 rollout = typer.Typer(help="The gated rollout: list, show, sign, stop.", no_args_is_help=True)
 app.add_typer(rollout, name="rollout")

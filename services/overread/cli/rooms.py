@@ -15,7 +15,7 @@ import typer
 from overread import logs
 from overread.cli.app import app, house, settings
 from overread.cli.supervisor import Supervisor
-from overread.printing import err, out
+from overread_learn.printing import err, out
 from overread.topology import ROOMS
 
 

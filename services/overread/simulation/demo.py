@@ -28,7 +28,7 @@ from overread import config
 from overread.bootstrap import House
 from overread.core.clock import utc_now
 from overread.core.errors import GateFailed, Misconfigured, OverreadError
-from overread.printing import complain
+from overread_learn.printing import complain
 from overread.rollout import signoff
 from overread.simulation import phantoms, photographs
 from overread.simulation.flipped import train_flipped

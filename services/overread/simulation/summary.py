@@ -10,7 +10,7 @@ from rich.console import Group
 from rich.table import Table
 
 from overread.bootstrap import House
-from overread.printing import tabulate
+from overread_learn.printing import tabulate
 from overread.simulation.accounts import reconcile
 from overread.status import collect
 

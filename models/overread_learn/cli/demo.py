@@ -1,0 +1,39 @@
+"""`overread-learn demo-set`: a synthetic candidate set to try everything on."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.progress import Progress
+
+from overread_learn.cli.app import app
+from overread_learn.printing import err, out
+
+
+@app.command("demo-set")
+def demo_set(
+    *,
+    folder: Annotated[Path, typer.Option("--out", help="A new folder.", metavar="DIR")],
+    patients: Annotated[int, typer.Option(min=8, help="One photograph each.")] = 60,
+    prevalence: Annotated[float, typer.Option(min=0.01, max=0.5, help="Share of lesions among the candidates.")] = 0.1,
+    seed: int = 0,
+) -> None:
+    """Write synthetic fundus photographs with candidates and their labels.
+
+    Example: `overread-learn demo-set --out set && overread-learn labels --candidates set --weights none --out build/labels`
+    """
+    from overread_learn.experiment.demo_set import demo_set as write  # noqa: PLC0415 - `--help` does not wait for OpenCV
+
+    with Progress(console=err) as progress:
+        task = progress.add_task("photographs", total=patients)
+        write(
+            folder,
+            patients=patients,
+            seed=seed,
+            prevalence=prevalence,
+            on_image=lambda done, total: progress.update(task, completed=done, total=total),
+        )
+    out.print(
+        f"{folder} is a candidate set; try: overread-learn labels --candidates {folder} --out build/labels",
+        markup=False,
+    )

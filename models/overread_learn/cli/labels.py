@@ -1,0 +1,165 @@
+"""`overread-learn labels`: how many labels does each strategy save, on these candidates?"""
+
+import json
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from overread_learn.applications import load
+from overread_learn.cli.app import Application, Arch, Candidates, Json, Weights, app, digest_of, numbers, weights_file
+from overread_learn.experiment.candidate_set import read
+from overread_learn.experiment.comparison import Comparison, write
+from overread_learn.experiment.comparison import Progress as News
+from overread_learn.experiment.material import Material, gather
+from overread_learn.experiment.protocol import Protocol
+from overread_learn.printing import err, out, show, tabulate
+
+DEFAULT = "random,auto,diversity@.25,margin"
+
+
+@app.command()
+def labels(
+    *,
+    candidates: Candidates,
+    application: Application = "fundus-microaneurysm",
+    arch: Arch = "squeezenet1_1",
+    weights: Weights = "imagenet",
+    strategies: Annotated[
+        str, typer.Option(help="Names, with commas between; `random` is what all are held against.")
+    ] = DEFAULT,
+    budgets: Annotated[str, typer.Option(help="New labels of each round.")] = "50,50,100,200,400",
+    seeds: Annotated[int, typer.Option(min=1, help="Runs of each strategy.")] = 5,
+    prevalence: Annotated[
+        float | None, typer.Option(help="Resample the pool, never the test set, to this share of positives.")
+    ] = None,
+    epochs: Annotated[int | None, typer.Option(help="Of each round; the application's if left out.")] = None,
+    patches: Annotated[int, typer.Option(min=1, help="Scored of each candidate.")] = 6,
+    training: Annotated[
+        str, typer.Option(help="RFT(LQ), AFT(LQ), ACFT(Q), ACFT(LQ), ACFT(HQ) or rehearsal.")
+    ] = "ACFT(LQ)",
+    rates: Annotated[str, typer.Option(help="The application's `own`, or the `papers`' for each phase.")] = "own",
+    head_only: Annotated[
+        bool, typer.Option("--head-only", help="Train the last layer alone, on features computed once.")
+    ] = False,
+    label_noise: Annotated[float, typer.Option(help="Share of answers that come out wrong.")] = 0.0,
+    out_folder: Annotated[Path, typer.Option("--out", help="Where labels.json and report.html go.", metavar="DIR")],
+    raw: Annotated[
+        Path | None, typer.Option(help="Where each run's JSON stands; DIR/raw if left out.", metavar="DIR")
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from the runs that are there.")] = False,
+    workers: Annotated[int | None, typer.Option(min=1, help="Processes; one a core if left out.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Compare strategies on candidates whose labels are known, as if a reader were asked.
+
+    Writes labels.json and report.html, and each run's JSON the moment it ends: a comparison that is broken off goes on
+    with `--resume`, which also adds strategies and seeds to one that is done.
+
+    Example: `overread-learn labels --candidates set --weights squeezenet1_1.pth --strategies random,auto --seeds 2
+    --budgets 50,50,100 --out build/labels`
+    """
+    chosen, file = load(application), weights_file(arch, weights)
+    found = read(candidates)
+    out_folder.mkdir(parents=True, exist_ok=True)
+    with _progress() as progress:
+        task = progress.add_task("images", total=len(found.images))
+        material = gather(
+            found,
+            chosen,
+            out_folder / "material",
+            lambda done, total: progress.update(task, completed=done, total=total),
+        )
+    comparison = Comparison(
+        Protocol(
+            application=chosen.to_json(),
+            arch=arch,
+            weights=digest_of(file),
+            material=material.digest,
+            budgets=tuple(numbers(budgets, "--budgets")),
+            prevalence=prevalence,
+            patches=min(patches, chosen.patches),
+            epochs=epochs,
+            training=training,
+            rates=rates,
+            depth=1 if head_only else None,
+            label_noise=label_noise,
+        ),
+        out_folder / "material",
+        file,
+        raw or out_folder / "raw",
+        _names(strategies),
+        range(seeds),
+    )
+    if comparison.read() and not resume:
+        raise ValueError(f"{comparison.raw} holds runs already: go on with --resume, or name another --out")
+    _run(comparison, workers or os.cpu_count() or 1)
+    facts = _finish(comparison, material, out_folder)
+    rows = [
+        {"strategy": name, **{key: value for key, value in row.items() if not isinstance(value, list | tuple)}}
+        for name, row in sorted(facts["summary"].items(), key=lambda item: -item[1]["alc"])
+    ]
+    columns = ("strategy", "labels_to_reach", "ratio_to_random", "alc", "alc_minus_random")
+    show(facts["summary"], as_json=as_json, table=tabulate("labels", columns, rows))
+    if not as_json:
+        out.print(f"{out_folder / 'labels.json'} and {out_folder / 'report.html'} are written")
+
+
+def _names(text: str) -> Sequence[str]:
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    if len(set(names)) < len(names) or not names:
+        raise ValueError(f"--strategies: {text!r} names one twice, or none")
+    return names
+
+
+def _run(comparison: Comparison, workers: int) -> None:
+    protocol, wished = comparison.protocol, len(comparison.seeds) * len(comparison.strategies)
+    with _progress() as progress:
+        whole = progress.add_task("runs", total=wished)
+        under_way: dict[tuple[str, int], Any] = {}
+
+        def on_progress(news: News) -> None:
+            key = (news.strategy, news.seed)
+            if news.done:
+                progress.advance(whole)
+                if key in under_way:
+                    progress.remove_task(under_way.pop(key))
+                return
+            if key not in under_way:
+                under_way[key] = progress.add_task(f"{news.strategy}, seed {news.seed}", total=sum(protocol.budgets))
+            progress.update(under_way[key], completed=news.labels)
+
+        for _ in comparison.run(workers, on_progress):
+            pass
+
+
+def _finish(comparison: Comparison, material: Material, folder: Path) -> dict[str, Any]:
+    """Write labels.json and the report over all runs that are there, those of earlier calls among them."""
+    # The report needs no torch, but its imports take a while that `--help` should not.
+    from overread_learn.experiment.report import report  # noqa: PLC0415
+    from overread_learn.experiment.results import results, summaries  # noqa: PLC0415
+
+    runs = list(comparison.read().values())
+    summary = summaries(runs, material)
+    facts = results(runs, summary)
+    write(folder / "labels.json", facts)
+    report(runs, summary, material, comparison.protocol, folder / "report.html")
+    kept: dict[str, Any] = json.loads((folder / "labels.json").read_text(encoding="utf-8"))
+    return kept
+
+
+@contextmanager
+def _progress() -> Iterator[Progress]:
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=err) as progress:
+        yield progress
