@@ -181,24 +181,23 @@ def _one_by_one(
     embeddings: Iterable[NDArray[np.floating]] | None,
     classes: int,
 ) -> Iterator[_Rows]:
-    if embeddings is None:
-        for candidate, own in zip(ids, logits, strict=True):
-            yield _row(candidate, own, None, classes)
-        return
-    for candidate, own, embedding in zip(ids, logits, embeddings, strict=True):
-        yield _row(candidate, own, embedding, classes)
-
-
-def _row(candidate: str, logits: NDArray[np.floating], embedding: NDArray[np.floating] | None, classes: int) -> _Rows:
-    own = np.asarray(logits, np.float32)
-    if own.ndim != 2 or not len(own) or own.shape[1] != classes or classes < 2:  # patch, class
-        raise ValueError(f"candidate {candidate}: logits are {own.shape}, not (patches >= 1, classes >= 2 and alike)")
-    if embedding is not None and np.ndim(embedding) != 1:
-        raise ValueError(f"candidate {candidate}: an embedding is (features,), not {np.shape(embedding)}")
-    row = None if embedding is None else np.asarray(embedding)[None]
-    if row is not None and row.dtype != np.float16:
-        row = row.astype(np.float32)
-    return _Rows([candidate], np.array([own.size]), own.ravel(), row)
+    """Check each candidate, and view it as a row; raises ValueError, which names it."""
+    columns = (ids, logits) if embeddings is None else (ids, logits, embeddings)
+    width = 0
+    for candidate, own, *rest in zip(*columns, strict=True):
+        if own.ndim != 2 or not len(own) or own.shape[1] != classes or classes < 2:  # patch, class
+            raise ValueError(
+                f"candidate {candidate}: logits are {own.shape}, not (patches >= 1, classes >= 2 and as many for all)"
+            )
+        embedding = np.asarray(rest) if rest else None
+        if embedding is not None:
+            width = width or embedding.size
+            if embedding.shape != (1, width):
+                raise ValueError(
+                    f"candidate {candidate}: an embedding is {embedding.shape[1:]}, the first is ({width},)"
+                )
+            embedding = embedding.astype(np.float16 if embedding.dtype == np.float16 else np.float32, copy=False)
+        yield _Rows([candidate], np.array([own.size]), np.asarray(own, np.float32).ravel(), embedding)
 
 
 def _write(path: Path, classes: int, parts: Iterable[_Rows]) -> None:
@@ -238,11 +237,9 @@ class _Numbers:
         """That of one row."""
 
     def add(self, rows: NDArray[np.floating]) -> None:
-        """Append rows of one shape; the first ones decide on it."""
+        """Append rows of one shape, in the type of the first ones."""
         if self._dtype is None:
             self._dtype, self.shape = rows.dtype, rows.shape[1:]
-        if rows.shape[1:] != self.shape:
-            raise ValueError(f"an embedding has {rows.shape[1:]} features, the first one {self.shape}")
         rows.astype(self._dtype, copy=False).tofile(self._file)
 
     def column(self) -> Any:

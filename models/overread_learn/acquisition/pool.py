@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 __all__ = ["EmptyPool", "Group", "Pool"]
 
-CHUNK = 1 << 20
+CHUNK = 1 << 18
 """Logits looked at together, however many patches they are of: what bounds memory where the pool is larger than it."""
 
 

@@ -94,17 +94,17 @@ def _free(rng: np.random.Generator, places: NDArray[np.float64], taken: NDArray[
 
 def _spot(kind: str, rng: np.random.Generator) -> _Plane:
     """Draw a lesion, a blot, pigment or dust: optical density on a small square."""
-    depth = rng.uniform(0.14, 0.34)
+    depth = rng.uniform(0.16, 0.38)
     radius = rng.uniform(2.6, 4.6)
     angle = rng.uniform(0, np.pi)
     if kind == "lesion":
         return depth * _dot(radius, rng.uniform(0.5, 1.1), rng.uniform(1.0, 1.25), angle)
     if kind == "pigment":
-        return depth * _dot(radius, rng.uniform(1.6, 2.8), rng.uniform(1.0, 1.25), angle)
+        return depth * _dot(radius, rng.uniform(1.9, 3.0), rng.uniform(1.0, 1.25), angle)
     if kind == "dust":
         rim = _dot(radius + 3.0, 0.8, 1.0, 0.0) - _dot(radius + 0.5, 0.8, 1.0, 0.0)
         return depth * (_dot(radius, 0.8, 1.0, angle) - rng.uniform(0.3, 0.8) * rim)
-    return depth * _dot(radius * rng.uniform(0.8, 1.2), rng.uniform(0.5, 1.1), rng.uniform(1.5, 3.0), angle)
+    return depth * _dot(radius * rng.uniform(0.8, 1.2), rng.uniform(0.5, 1.1), rng.uniform(1.7, 3.2), angle)
 
 
 def _dot(radius: float, softness: float, stretch: float, angle: float) -> _Plane:

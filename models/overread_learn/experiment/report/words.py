@@ -66,7 +66,8 @@ def conditions(strategies: Sequence[Tried], material: Material, protocol: Protoc
     times = sorted(run["time"] for run in runs)
     weights = "random weights" if protocol.weights == "none" else f"pretrained weights {protocol.weights[:12]}"
     network = "the last layer alone" if protocol.depth == 1 else "all layers"
-    training = f"{protocol.epochs or material.application.epochs} epochs a round by {protocol.training}"
+    rates = "the papers' rates" if protocol.rates == "papers" else "the application's rates"
+    training = f"{protocol.epochs or material.application.epochs} epochs a round by {protocol.training} at {rates}"
     resampled = "as it is in the set" if protocol.prevalence is None else f"resampled to {percent(protocol.prevalence)}"
     return [
         ("Set", _of(material, np.ones(len(material), bool))),

@@ -1,0 +1,99 @@
+"""The console script itself, as a stranger runs it: processes, files, resuming."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+SCRIPT = Path(sys.executable).parent / "overread-learn"
+
+
+def learn(*words: str | Path, fails: bool = False) -> str:
+    done = subprocess.run([SCRIPT, *map(str, words)], check=False, capture_output=True, text=True)
+    assert (done.returncode != 0) is fails, done.stderr
+    return done.stderr if fails else done.stdout
+
+
+@pytest.fixture(scope="module")
+def compared(dots: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str]]:
+    out = tmp_path_factory.mktemp("labels") / "out"
+    words = ["labels", "--candidates", str(dots), "--application", str(dots / "dots.toml"), "--weights", "none"]
+    words += ["--budgets", "12,8", "--out", str(out)]
+    learn(*words, "--strategies", "random,auto", "--seeds", "1")
+    return out, words
+
+
+def table(out: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((out / "labels.json").read_text())
+    return found
+
+
+def test_labels_writes_the_curves_and_the_summary(compared: tuple[Path, list[str]]) -> None:
+    out, _ = compared
+    found = table(out)
+    assert found["strategies"].keys() >= {"random", "auto"}
+    (first, last) = found["strategies"]["auto"]["0"]
+    assert (first["labels"], last["labels"]) == (12, 20)
+    assert last.keys() == {"labels", "auc", "positives", "seconds"}
+    assert found["summary"]["random"]["ratio_to_random"] == 1
+    keys = {"labels_to_reach", "ratio_to_random", "ratio_interval", "alc", "alc_minus_random", "alc_interval"}
+    assert found["summary"]["auto"].keys() >= keys
+    assert "<svg" in (out / "report.html").read_text()
+
+
+def test_resume_adds_and_never_runs_twice(compared: tuple[Path, list[str]]) -> None:
+    out, words = compared
+    kept = {file: file.stat().st_mtime_ns for file in (out / "raw").iterdir()}
+    said = learn(*words, "--strategies", "random,margin", "--seeds", "2", "--resume", "--json")
+    assert set(json.loads(said)) == {"random", "auto", "margin"}
+    assert {len(runs) for runs in table(out)["strategies"].values()} == {1, 2}
+    assert all(file.stat().st_mtime_ns == then for file, then in kept.items())
+
+
+def test_a_comparison_that_is_there_is_not_overwritten(compared: tuple[Path, list[str]]) -> None:
+    out, words = compared
+    assert "go on with --resume" in learn(*words, fails=True)
+    assert "made under other rules (epochs)" in learn(*words, "--epochs", "2", "--resume", fails=True)
+    assert "unknown strategy 'marge'" in learn(*words, "--strategies", "marge", "--resume", fails=True)
+    assert "no list of whole numbers" in learn(*words, "--budgets", "a", "--resume", fails=True)
+    assert len(list((out / "raw").iterdir())) >= 2
+
+
+def test_finetune_export_evaluate_select_explain(dots: Path, tmp_path: Path) -> None:
+    out = tmp_path / "model"
+    words = ("--candidates", dots, "--application", dots / "dots.toml", "--weights", "none")
+    facts = json.loads(learn("finetune", *words, "--epochs", "2", "--out", out, "--json"))
+    assert facts["best_epoch"] in {1, 2}
+    digest = learn("export", out / "model.pt", tmp_path / "again.onnx", "--application", dots / "dots.toml").strip()
+    assert digest == facts["sha256"]
+    judged = json.loads(learn("evaluate", "--candidates", dots, "--model", out / "model.onnx", "--json"))
+    assert judged["candidates"] == 20
+    assert 0 <= judged["auc"] <= 1
+    assert judged["cpm"] >= 0
+    pool = ("--pool", dots, "--model", out / "model.onnx")
+    picks = json.loads(learn("select", *pool, "--budget", "5", "--labelled", "3,3", "--json"))
+    assert [pick["rank"] for pick in picks] == [0, 1, 2, 3, 4]
+    said = json.loads(learn("explain", picks[0]["id"], *pool, "--strategy", "sum@.25", "--json"))[picks[0]["id"]]
+    assert len(said["patches"]) == 3
+    assert "has no candidate nobody" in learn("explain", "nobody", *pool, fails=True)
+
+
+def test_depth_goes_on_where_it_was_broken_off(dots: Path, shared: Path, tmp_path: Path) -> None:
+    words = ("depth", "--candidates", dots, "--application", dots / "dots.toml", "--out", tmp_path / "depth")
+    words += ("--weights", shared / "weights/squeezenet1_1.pth", "--seeds", "1", "--epochs", "1", "--most", "40")
+    first = json.loads(learn(*words, "--sizes", "50", "--depths", "1", "--json"))
+    assert [(row["share"], row["depth"]) for row in first] == [(50, 1)]
+    both = json.loads(learn(*words, "--sizes", "50", "--depths", "1,2", "--scratch", "--resume", "--json"))
+    assert [row["depth"] for row in both] == [1, 2, "scratch"]
+    assert both[0] == first[0]
+    assert "go on with --resume" in learn(*words, "--sizes", "50", fails=True)
+
+
+def test_strategies_are_listed_with_their_grammar() -> None:
+    assert "typiclust" in json.loads(learn("strategies", "--json"))["strategies"]
+    assert "OMEGA" in learn("strategies")
