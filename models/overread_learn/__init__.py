@@ -1,7 +1,8 @@
 """The science of Overread: patches in, an order of reading and a better network out.
 
 It knows no broker, no registry, no DICOM and no clock, and never imports ``overread``. Only ``nets``, ``finetune``,
-``depth``, ``export`` and an experiment's runs import torch; everything that inference needs runs on NumPy, OpenCV and ONNX Runtime.
+``depth``, ``export`` and an experiment's runs import torch; everything that inference needs runs on NumPy, OpenCV and
+ONNX Runtime.
 
 ==================  ==================================================================================
 ``applications``    one TOML per CAD application: geometry, normalisation, learning parameters

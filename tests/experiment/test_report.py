@@ -2,13 +2,11 @@
 
 import base64
 import copy
-import csv
 import io
 import re
 import shutil
 from collections.abc import Iterator
 from dataclasses import replace
-from html.parser import HTMLParser
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -18,39 +16,19 @@ import pytest
 from PIL import Image
 from playwright.sync_api import sync_playwright
 
+from experiment.pages import BUDGETS, STRENGTHS, Page, Runs, made_run, made_summaries, odd_material
 from overread_learn.acquisition.patterns import PATTERNS
-from overread_learn.applications import load
-from overread_learn.evaluate.curves import Summary, summarise
-from overread_learn.experiment import candidate_set
-from overread_learn.experiment.demo_set import demo_set
-from overread_learn.experiment.material import Material, gather
+from overread_learn.evaluate.curves import Summary
+from overread_learn.experiment.material import Material
 from overread_learn.experiment.protocol import Protocol
 from overread_learn.experiment.report import report
 from overread_learn.experiment.report.markup import Markup, joined, tag
 from overread_learn.experiment.report.montage import album
 
-Runs = list[dict[str, Any]]
-
-EVIL = "<blink>\"a\" & 'b'"
-STRENGTHS = {"random": [0.4, 0.8, 1.2], "auto": [0.8, 1.2, 1.5], "entropy@.25": [0.1, 0.2, 0.3]}
-BUDGETS = (20, 20, 40)
-VOID = {"meta", "input", "br"}
-
 
 @pytest.fixture(scope="module")
 def material(tmp_path_factory: pytest.TempPathFactory) -> Material:
-    """A set of which one candidate and one class are named by somebody who means no good."""
-    folder = demo_set(tmp_path_factory.mktemp("report") / "set", patients=8)
-    with (folder / "candidates.csv").open(newline="") as file:
-        rows = list(csv.DictReader(file))
-    first = next(row for row in rows if row["split"] == "train")
-    first["candidate_id"] = EVIL
-    with (folder / "candidates.csv").open("w", newline="") as file:
-        table = csv.DictWriter(file, list(rows[0]))
-        table.writeheader()
-        table.writerows(rows)
-    application = replace(load("fundus-microaneurysm"), classes=("harmless", "<marquee>"))
-    return gather(candidate_set.read(folder), application, folder.parent / "material")
+    return odd_material(tmp_path_factory.mktemp("report"))
 
 
 @pytest.fixture(scope="module")
@@ -61,86 +39,13 @@ def protocol(material: Material) -> Protocol:
 @pytest.fixture(scope="module")
 def runs(material: Material) -> Runs:
     """Runs as `run` and `Comparison` write them, of networks whose scores are noise and a known share of truth."""
-    made = [_run(material, name, seed) for name in STRENGTHS for seed in range(2)]
+    made = [made_run(material, name, seed) for name in STRENGTHS for seed in range(2)]
     return [run for run in made if (run["strategy"], run["seed"]) != ("entropy@.25", 1)]
-
-
-def _run(material: Material, name: str, seed: int) -> dict[str, Any]:
-    rng = np.random.default_rng(seed)
-    order = [int(index) for index in rng.permutation(np.flatnonzero(~material.test))]
-    # The candidate with the odd name is among the first of all.
-    order.sort(key=lambda index: "blink" not in material.ids[index])
-    steps, done = [], 0
-    for strength, budget in zip(STRENGTHS[name], BUDGETS, strict=True):
-        picks, done = order[done : done + budget], done + budget
-        steps.append(
-            {
-                "labels": done,
-                "positives": int(material.labels[order[:done]].sum()),
-                "auc": 0.6 + strength / 4 + seed / 100,
-                "seconds": 61.0,
-                "picks": [material.ids[index] for index in picks],
-                "patterns": {"A": budget - 3, "F": 3},
-                "histogram": [budget, *[0] * 8, 5 * budget],
-            }
-        )
-    return {
-        "strategy": name, "seed": seed, "pool": 204, "positives_in_pool": 20, "flipped": 0, "steps": steps,
-        "commit": "0123456789ab+", "time": f"2025-03-0{seed + 1}T10:00:00+00:00", "machine": "a machine, 2 cores",
-    }  # fmt: skip
 
 
 @pytest.fixture(scope="module")
 def summaries(material: Material, runs: Runs) -> dict[str, Summary]:
-    test = np.flatnonzero(material.test)
-    noise = np.random.default_rng(0).normal(size=len(test))
-    table: dict[str, dict[int, Any]] = {}
-    for run in runs:
-        scores = [
-            (step["labels"], noise + strength * material.labels[test] + run["seed"] / 10)
-            for step, strength in zip(run["steps"], STRENGTHS[run["strategy"]], strict=True)
-        ]
-        table.setdefault(run["strategy"], {})[run["seed"]] = scores
-    return summarise(table, [material.patients[index] for index in test], material.labels[test], replicates=40)
-
-
-class Page(HTMLParser):
-    """Checks that what is opened is closed, in order, and keeps what stood in it."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.open: list[str] = []
-        self.tags: list[tuple[str, dict[str, str | None], list[str]]] = []
-        self.words: list[tuple[str, str]] = []
-        self.feed(text)
-        self.close()
-        assert self.open == []
-
-    def handle_starttag(self, name: str, attrs: list[tuple[str, str | None]]) -> None:
-        assert len({key for key, _ in attrs}) == len(attrs)
-        self.tags.append((name, dict(attrs), list(self.open)))
-        if name not in VOID:
-            self.open.append(name)
-
-    def handle_startendtag(self, name: str, attrs: list[tuple[str, str | None]]) -> None:
-        raise AssertionError(f"<{name}/> closes itself with {attrs}, which HTML does not know")
-
-    def handle_endtag(self, name: str) -> None:
-        assert self.open.pop() == name
-
-    def handle_data(self, data: str) -> None:
-        if self.open:
-            self.words.append((self.open[-1], data))
-
-    def texts(self, name: str) -> list[str]:
-        return [text for where, text in self.words if where == name]
-
-    def attributes(self, name: str) -> list[dict[str, str | None]]:
-        return [attributes for tag_, attributes, _ in self.tags if tag_ == name]
-
-    @property
-    def text(self) -> str:
-        return " ".join(text for where, text in self.words if where not in {"script", "style"}).replace("\xa0", " ")
+    return made_summaries(material, runs)
 
 
 @pytest.fixture(scope="module")
@@ -260,6 +165,16 @@ def test_pictures_decode_and_none_stands_twice(page: Page, runs: Runs) -> None:
             assert np.asarray(picture).std() > 2
     shown = sum(min(24, len(step["picks"])) for run in runs for step in run["steps"] if run["seed"] == 0)
     assert len(page.attributes("use")) == shown
+
+
+def test_each_round_says_how_many_of_its_picks_are_positive(page: Page, runs: Runs, material: Material) -> None:
+    truth = dict(zip(material.ids, material.labels.tolist(), strict=True))
+    auto = next(run for run in runs if (run["strategy"], run["seed"]) == ("auto", 0))
+    said = [text for text in page.texts("p") if " picks, " in text]
+    for text, step in zip(said, auto["steps"], strict=False):
+        positives = sum(truth[candidate] for candidate in step["picks"])
+        assert text == f"{len(step['picks'])} picks, {positives} positive; AUC after it {step['auc']:.3f}"
+    assert f"{auto['steps'][-1]['positives']} positives in 80 labels" in page.texts("span")
 
 
 def test_frames_tell_positives_from_negatives_without_colour(page: Page) -> None:

@@ -96,7 +96,7 @@ def open_pool(
                 return _rewritten(path, parquet.schema_arrow, batches, labelled, counts)
     except EmptyPool as error:
         raise EmptyPool(f"{path}: {error}") from error
-    except (ValueError, pa.ArrowException) as error:
+    except (ValueError, pa.ArrowNotImplementedError) as error:  # of pyarrow, what it cannot read; not what it lacks
         raise ValueError(f"{path}: {error}") from error
     raise ValueError(f"{path}: neither an Arrow IPC file nor a Parquet file")
 

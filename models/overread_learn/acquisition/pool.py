@@ -146,9 +146,7 @@ class Pool:
 
 def patch_probabilities(logits: NDArray[np.floating]) -> NDArray[np.float64]:
     """Turn logits (..., C) into probabilities, in float64."""
-    # The classes come first, so that NumPy's loops run over the patches: three times as fast where there are two.
-    wide = np.ascontiguousarray(np.moveaxis(logits, -1, 0), dtype=np.float64)
-    exponential = np.exp(wide - wide.max(axis=0))
-    exponential /= exponential.sum(axis=0)
-    # In the order of the logits again: the last digit of a sum depends on how its terms lie.
-    return np.ascontiguousarray(np.moveaxis(exponential, 0, -1))
+    wide = np.asarray(logits, dtype=np.float64)
+    exponential = np.exp(wide - wide.max(axis=-1, keepdims=True))
+    total: NDArray[np.float64] = exponential.sum(axis=-1, keepdims=True)
+    return np.asarray(exponential / total)

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.cluster import KMeans, MiniBatchKMeans
 from sklearn.exceptions import ConvergenceWarning
-from threadpoolctl import threadpool_limits  # type: ignore[import-untyped] # scikit-learn brings it
+from threadpoolctl import threadpool_limits
 
 __all__ = ["badge", "coreset", "typiclust"]
 

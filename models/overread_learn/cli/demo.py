@@ -20,7 +20,7 @@ def demo_set(
 ) -> None:
     """Write synthetic fundus photographs with candidates and their labels.
 
-    Example: `overread-learn demo-set --out set && overread-learn labels --candidates set --weights none --out build/labels`
+    Example: `overread-learn demo-set --out set`, then `overread-learn labels --candidates set --out build/labels`
     """
     from overread_learn.experiment.demo_set import demo_set as write  # noqa: PLC0415 - `--help` does not wait for OpenCV
 

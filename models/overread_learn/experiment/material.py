@@ -17,6 +17,8 @@ from overread_learn.patches import Prepared, augment, cut, neighbourhood, prepar
 __all__ = ["Material", "Subset", "gather", "read_image"]
 
 MOST_PIXELS = 1 << 28
+FORMAT = 2
+"""Of the files in the folder: what an older version gathered is gathered again."""
 
 
 class _Piece(NamedTuple):
@@ -100,9 +102,9 @@ def gather(
     """
     digest = f"{chosen.digest}-{application.to_json()}"
     if (folder / "material.json").is_file():
-        kept = Material(folder, application)
-        if kept.digest == digest:
-            return kept
+        kept = json.loads((folder / "material.json").read_text(encoding="utf-8"))
+        if (kept.get("format"), kept["digest"]) == (FORMAT, digest):
+            return Material(folder, application)
     rows = sorted((row for row in chosen.rows if row.label is not None), key=lambda row: (row.image, row.candidate))
     sides = [chosen.side(row.patient) for row in rows]
     test = [side == LOCKED for side in sides]
@@ -126,6 +128,7 @@ def gather(
             if on_image:
                 on_image(number, images)
     table = {
+        "format": FORMAT,
         "digest": digest,
         "ids": [row.candidate for row in rows],
         "patients": [row.patient for row in rows],

@@ -15,8 +15,8 @@ import typer
 from overread import logs
 from overread.cli.app import app, house, settings
 from overread.cli.supervisor import Supervisor
-from overread_learn.printing import err, out
 from overread.topology import ROOMS
+from overread_learn.printing import err, out
 
 
 @app.command()

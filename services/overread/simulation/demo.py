@@ -28,12 +28,12 @@ from overread import config
 from overread.bootstrap import House
 from overread.core.clock import utc_now
 from overread.core.errors import GateFailed, Misconfigured, OverreadError
-from overread_learn.printing import complain
 from overread.rollout import signoff
 from overread.simulation import phantoms, photographs
 from overread.simulation.flipped import train_flipped
 from overread.simulation.summary import faults, summarise, table
 from overread.status import collect
+from overread_learn.printing import complain
 
 console = Console(stderr=True)
 

@@ -10,9 +10,9 @@ from rich.console import Group
 from rich.table import Table
 
 from overread.bootstrap import House
-from overread_learn.printing import tabulate
 from overread.simulation.accounts import reconcile
 from overread.status import collect
+from overread_learn.printing import tabulate
 
 
 def summarise(house: House, *, sent: Path, answered: Path, flipped: int, seconds: float) -> dict[str, Any]:

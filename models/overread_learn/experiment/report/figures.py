@@ -22,8 +22,9 @@ _TICKS_APART = 30
 
 def stroke(one: Tried) -> str:
     """Return a strategy's line as CSS: a hue and a dash of its own; the reference is drawn as text is."""
-    hue = "var(--text)" if one.name == REFERENCE else f"var(--hue-{one.number % _HUES})"
-    return f"--line: {hue}; --dash: {_DASHES[one.number // _HUES % len(_DASHES)]}"
+    if one.name == REFERENCE:
+        return "--line: var(--text); --dash: none"
+    return f"--line: var(--hue-{one.number % _HUES}); --dash: {_DASHES[one.number // _HUES % len(_DASHES)]}"
 
 
 def learning_curves(strategies: Sequence[Tried], axis: Axis, target: float | None) -> Markup:

@@ -33,8 +33,8 @@ def outcome(strategies: Sequence[Tried]) -> Iterator[str]:
     gains = sum(one.summary.alc_minus_random_interval[0] > 0 for one in others if one.summary)
     losses = sum(one.summary.alc_minus_random_interval[1] < 0 for one in others if one.summary)
     yield (
-        f"Of {_count(len(others), 'other strategy', 'other strategies')}, {gains} had a larger area under the learning "
-        f"curve than {REFERENCE} and {losses} a smaller one, beyond their 95 % intervals."
+        f"Of {_count(len(others), 'other strategy', 'other strategies')}, {gains or 'none'} had a larger area under "
+        f"the learning curve than {REFERENCE} and {losses or 'none'} a smaller one, beyond their 95 % intervals."
     )
 
 
