@@ -149,5 +149,5 @@ def _drawn(found: Strategy, match: re.Match[str]) -> Strategy:
 
 def _unknown(name: str) -> ValueError:
     return ValueError(
-        f"unknown strategy {name!r}; known are {', '.join(STRATEGIES)}, and what this grammar makes:\n{GRAMMAR}"
+        f"unknown strategy {name!r}; known are {', '.join(STRATEGIES)}, and what `overread-learn strategies` says of their grammar"
     )

@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from overread_learn.finetune import Recipe
     from overread_learn.nets import Classifier
 
-BATCH = 16
-
 
 @app.command()
 def finetune(
@@ -60,7 +58,7 @@ def finetune(
     if checkpoint.exists() and not resume:
         raise ValueError(f"{checkpoint} is there: go on with --resume, or name another --out")
     train, validation = _sides(material)
-    recipe = _recipe(material, "later" if parent else "first", epochs, seed)
+    recipe = _recipe(material, epochs, seed, random_start=weights == "none" and parent is None)
     with Progress(console=err) as progress:
         task = progress.add_task("epochs", total=recipe.epochs)
 
@@ -131,8 +129,8 @@ def depth(
         arch,
         len(material.application.classes),
         file,
-        _recipe(material, "first", epochs, 0),
-        _recipe(material, "scratch", epochs, 0) if scratch else None,
+        _recipe(material, epochs, 0, random_start=False),
+        _recipe(material, epochs, 0, random_start=True) if scratch else None,
     )
     shares, only = numbers(sizes, "--sizes"), numbers(depths, "--depths") if depths else None
     kept = out_folder / "depth.json"
@@ -192,10 +190,10 @@ def _material(candidates: Path, application: str, folder: Path) -> Material:
         )
 
 
-def _recipe(material: Material, phase: str, epochs: int | None, seed: int) -> "Recipe":
-    from overread_learn.experiment.learner import recipe  # noqa: PLC0415 - torch
+def _recipe(material: Material, epochs: int | None, seed: int, *, random_start: bool) -> "Recipe":
+    from overread_learn.finetune import recipe  # noqa: PLC0415 - torch
 
-    return recipe(material.application, phase, epochs=epochs, seed=seed, batch=BATCH, balance=True)
+    return recipe(material.application, seed=seed, random_start=random_start, epochs=epochs)
 
 
 def _sides(material: Material) -> Any:

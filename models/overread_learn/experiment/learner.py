@@ -15,14 +15,11 @@ from overread_learn.applications import Application
 from overread_learn.experiment.material import Material, Subset
 from overread_learn.experiment.protocol import Protocol
 from overread_learn.export import export
-from overread_learn.finetune import Recipe, finetune
+from overread_learn.finetune import Recipe, finetune, recipe
 from overread_learn.nets import Classifier, build
 from overread_learn.scoring import Scorer
 
-__all__ = ["Learner", "Scored", "recipe", "use_threads"]
-
-SCRATCH_FACTOR = 10
-"""Random weights need a larger rate than pretrained ones."""
+__all__ = ["Learner", "Scored", "use_threads"]
 
 
 class Scored(NamedTuple):
@@ -73,12 +70,12 @@ class Learner:
         protocol = self.protocol
         return recipe(
             self.application,
-            phase,
-            epochs=protocol.epochs,
             seed=seed,
+            random_start=self.weights is None or phase == "scratch",
+            phase=phase if protocol.rates == "papers" else None,
+            epochs=protocol.epochs,
             batch=protocol.batch,
             balance=protocol.balance,
-            papers=protocol.rates == "papers",
         )
 
     def score(self, model: Classifier, indices: Sequence[int]) -> Scored:
@@ -102,35 +99,6 @@ class Learner:
 
         with ThreadPoolExecutor(self.threads) as threads:
             return list(threads.map(one, indices))
-
-
-def recipe(
-    application: Application,
-    phase: str,
-    *,
-    epochs: int | None,
-    seed: int,
-    batch: int,
-    balance: bool,
-    papers: bool = False,
-) -> Recipe:
-    """Return learning parameters: the application's own, or with ``papers`` those of its ``phase`` in AIFT's Table 3.
-
-    The own ones are for pretrained weights; in the phase ``scratch`` they are ten times as large. ``epochs`` replaces
-    those of either.
-    """
-    own = application.phase(phase if papers else None)
-    factor = SCRATCH_FACTOR if phase == "scratch" and not papers else 1
-    return Recipe(
-        rate=own.rate * factor,
-        head_rate=own.head_rate * factor,
-        gamma=own.gamma,
-        epochs=epochs or own.epochs,
-        momentum=application.momentum,
-        batch=batch,
-        seed=seed,
-        balance=balance,
-    )
 
 
 def use_threads(count: int) -> None:

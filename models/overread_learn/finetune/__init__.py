@@ -4,6 +4,7 @@ from overread_learn.evaluate.roc import OneClass
 from overread_learn.finetune.checkpoint import OtherTraining
 from overread_learn.finetune.interpolation import Interpolated, choose, interpolate, reestimate
 from overread_learn.finetune.predict import logits, probabilities
+from overread_learn.finetune.rates import recipe
 from overread_learn.finetune.restart import Drift, drift
 from overread_learn.finetune.step import Diverged, Fitted, finetune
 from overread_learn.finetune.strategies import STRATEGIES, Plan, Strategy, misclassified, plan
@@ -34,5 +35,6 @@ __all__ = [
     "plan",
     "probabilities",
     "recalibrated",
+    "recipe",
     "reestimate",
 ]
