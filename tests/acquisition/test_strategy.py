@@ -104,4 +104,4 @@ def test_what_is_no_strategy(name: str, complaint: str) -> None:
 def test_the_message_teaches_the_grammar() -> None:
     with pytest.raises(ValueError, match="unknown") as caught:
         strategy("marge")
-    assert GRAMMAR in str(caught.value)
+    assert GRAMMAR.splitlines()[0] in str(caught.value)

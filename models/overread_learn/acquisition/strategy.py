@@ -77,7 +77,7 @@ _NAME = re.compile(
     r"(?:@(?P<alpha>\d*\.?\d+))?"
     r"(?:~(?P<omega>\d*\.?\d+)|\^(?P<beta>\d*\.?\d+)|\+badge(?P<badge>(?:\d*\.?\d+)?))?"
 )
-ALIASES: Mapping[str, str] = MappingProxyType({"acft": "diversity@.25~5", "auto": "typiclust:entropy@.25+badge2"})
+ALIASES: Mapping[str, str] = MappingProxyType({"acft": "diversity@.25~5", "auto": "entropy@.25+badge2"})
 AUTO = "auto"
 """What is chosen where nobody chooses; docs/results.md says why."""
 
@@ -149,5 +149,6 @@ def _drawn(found: Strategy, match: re.Match[str]) -> Strategy:
 
 def _unknown(name: str) -> ValueError:
     return ValueError(
-        f"unknown strategy {name!r}; known are {', '.join(STRATEGIES)}, and what `overread-learn strategies` says of their grammar"
+        f"unknown strategy {name!r}; known are {', '.join(STRATEGIES)}, and {GRAMMAR.splitlines()[0]} "
+        "(`overread-learn strategies` explains it)"
     )
