@@ -251,6 +251,7 @@ def _round(house: House) -> Room:
         house.settings.trainer,
         Lease(house.store, "trainer.round", holder),
         house.clock,
+        checkpoints=house.settings.data / "rounds",
     )
     return Room("trainer.round", duties=(duty,))
 

@@ -111,6 +111,10 @@ class Trainer(_Section):
     """ImageNet weights by file; without it they are downloaded, and failing that the start is random and says so."""
     epochs: int | None = Field(None, ge=1)
     """Instead of the application's own number."""
+    interpolate: bool = True
+    """Take the weights between the champion's and the new ones that rank validation patients best (WiSE-FT)."""
+    recalibrate: bool = True
+    """Fit a temperature on validation patients, so that the operating point holds."""
     threads: int = Field(max(1, (os.cpu_count() or 2) // 2), ge=1)
     """Half the cores: the other rooms go on meanwhile, and OpenMP on a core that is taken costs many times more."""
     seed: int = 0

@@ -28,13 +28,22 @@ class Room:
     def __init__(self, store: Store, registry: Registry, archive: Archive, weights: Path, **settings: Any) -> None:
         self.store, self.registry, self.archive, self.weights = store, registry, archive, weights
         self.settings = config.Trainer(**{"weights": weights, "epochs": 1, "least_labels": 8, **settings})
+        self.checkpoints = weights.parent / "rounds"
         self.lease = Lease(store, "trainer.round", "tests")
         self.duty = self.start()
 
     def start(self, lease: Lease | None = None) -> Round:
         """A process of its own: nothing is remembered but what stands in the database."""
         views = self.archive.views()
-        return Round(self.store, self.registry, views, self.settings, lease or self.lease, lambda: NOON)
+        return Round(
+            self.store,
+            self.registry,
+            views,
+            self.settings,
+            lease or self.lease,
+            lambda: NOON,
+            checkpoints=self.checkpoints,
+        )
 
     def hear(self, *events: Any) -> None:
         hear(self.store, HANDLERS, *events)

@@ -131,6 +131,52 @@ def test_a_crash_before_registering_gives_the_same_model_when_run_again(
     assert offered[0] == offered[1]
 
 
+def test_a_round_that_is_killed_goes_on_from_its_last_epoch(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
+    room.settings = room.settings.model_copy(update={"epochs": 3})
+    room.duty = room.start()
+    room.bootstrap()
+    room.label(0, [1, 0] * 4)
+    room.label(100, [1, 0] * 2, Split.VALIDATION)
+    epochs: list[int] = []
+    offered = []
+
+    def hear(_round: int, report: Any) -> None:
+        epochs.append(report.epoch)
+        if len(epochs) == 2:
+            raise Killed
+
+    def dies(_identity: str, **given: Any) -> Any:
+        offered.append(given["model"])
+        raise Killed
+
+    monkeypatch.setattr(rounds.Round, "_report", staticmethod(hear))
+    monkeypatch.setattr(room.registry, "register", dies)
+    with pytest.raises(Killed):
+        room.look()
+    assert len(list(room.checkpoints.iterdir())) == 1
+    room.duty = room.start()
+    with pytest.raises(Killed):  # it learns to the end and dies in registering
+        room.look()
+    assert epochs == [1, 2, 3]
+    assert not list(room.checkpoints.iterdir())
+    room.duty = room.start()
+    with pytest.raises(Killed):  # and now without any interruption
+        room.look()
+    assert epochs == [1, 2, 3, 1, 2, 3]
+    assert offered[0] == offered[1]
+
+
+def test_a_round_may_leave_out_its_safeguards(room: Room) -> None:
+    room.settings = room.settings.model_copy(update={"interpolate": False, "recalibrate": False})
+    room.duty = room.start()
+    room.bootstrap()
+    room.label(0, [1, 0] * 4)
+    room.label(100, [1, 0] * 2, Split.VALIDATION)
+    assert len(room.look() or ()) == 1
+    tags = room.registry.versions()[0].tags
+    assert (tags["interpolated"], tags["temperature"]) == ("1", "1")
+
+
 def test_while_another_holds_the_lease_nothing_is_done(room: Room) -> None:
     other = Lease(room.store, "trainer.round", "another")
     assert other.take()

@@ -30,12 +30,13 @@ from overread.store.engine import Store, upsert
 from overread.store.leases import Lease
 from overread.trainer import labels as teaching
 from overread.trainer.bootstrap import start
+from overread.trainer.learning import Learnt, learn
 from overread.trainer.recipe import began_at_random, recipe
 from overread.trainer.selection import next_round, open_reads, reference_reads
 from overread.trainer.tables import trainer_rounds
 from overread.trainer.versions import Model, champion, pending
 from overread_learn.export import export, parity
-from overread_learn.finetune import Diverged, EpochReport, Fitted, finetune
+from overread_learn.finetune import Diverged, EpochReport
 from overread_learn.nets import Classifier, from_bytes, to_bytes
 
 log = logging.getLogger(__name__)
@@ -66,10 +67,19 @@ class Round:
     every = 1.0
 
     def __init__(
-        self, store: Store, registry: Registry, views: Views, settings: Trainer, lease: Lease, clock: Clock
+        self,
+        store: Store,
+        registry: Registry,
+        views: Views,
+        settings: Trainer,
+        lease: Lease,
+        clock: Clock,
+        *,
+        checkpoints: Path | None = None,
     ) -> None:
         self._store, self._registry, self._views = store, registry, views
         self._settings, self._lease, self._clock = settings, lease, clock
+        self._checkpoints = checkpoints
         self._failed: tuple[str, str] | None = None
         torch.set_num_threads(settings.threads)
 
@@ -183,33 +193,40 @@ class Round:
         log.info("round begins", extra={"round": task.round, "labels": len(task.train), "parent": task.parent.version})
         samples = teaching.Neighbourhoods(self._views, task.train)
         try:
-            fitted = finetune(
+            learnt = learn(
                 from_bytes(weights),
                 samples,
                 teaching.fixed_patches(self._views, task.validation),
                 recipe(self._views.application, self._settings, seed=self._settings.seed + task.round, scratch=scratch),
+                self._settings,
+                checkpoint=self._checkpoints / f"{self._identity(task)}.pt" if self._checkpoints else None,
                 on_epoch=lambda report: self._report(task.round, report),
             )
         except (Diverged, ValueError) as error:  # pixels purged since, or rates too high: said, and tried with more
             return self._fail(task, f"waiting: {error}")
-        return self._registered(task, fitted, len(samples), time.monotonic() - begun)
+        return self._registered(task, learnt, len(samples), time.monotonic() - begun)
 
     def _fail(self, task: Task, reason: str) -> Outcome:
         """Say why, and remember under what: only other labels or another champion change it."""
         self._failed = (task.parent.sha256, teaching.digest(task.train))
         return self._waiting(task.round, reason, task.train)
 
-    def _registered(self, task: Task, fitted: Fitted, learnt: int, seconds: float) -> Outcome:
-        identity = f"round-{task.round}-{task.parent.sha256[:16]}-{teaching.digest(task.train)[:16]}"
+    @staticmethod
+    def _identity(task: Task) -> str:
+        return f"round-{task.round}-{task.parent.sha256[:16]}-{teaching.digest(task.train)[:16]}"
+
+    def _registered(self, task: Task, learnt: Learnt, labels: int, seconds: float) -> Outcome:
         lineage = {
             "strategy": self._settings.strategy,
             "parent": str(task.parent.version),
             "parent_sha256": task.parent.sha256,
             "labels_sha256": teaching.digest(task.train),
-            "labels": str(learnt),
+            "labels": str(labels),
+            "interpolated": f"{learnt.share:g}",
+            "temperature": f"{learnt.temperature:.4g}",
         }
-        numbers = {"auc_validation": fitted.auc_validation, "best_epoch": float(fitted.best_epoch)}
-        version, sha256 = self._register(identity, fitted.model, Kind.ROUND, lineage, numbers)
+        numbers = {"auc_validation": learnt.auc_validation, "best_epoch": float(learnt.best_epoch)}
+        version, sha256 = self._register(self._identity(task), learnt.model, Kind.ROUND, lineage, numbers)
         log.info("challenger registered", extra={"round": task.round, "version": version, **numbers})
         row: dict[str, object] = {
             "round": task.round,
@@ -221,8 +238,8 @@ class Round:
             "parent": task.parent.version,
             "version": version,
             "sha256": sha256,
-            "auc_validation": fitted.auc_validation,
-            "best_epoch": fitted.best_epoch,
+            "auc_validation": learnt.auc_validation,
+            "best_epoch": learnt.best_epoch,
             "seconds": seconds,
         }
         event = ChallengerRegistered(
@@ -233,8 +250,8 @@ class Round:
             round=task.round,
             parent=task.parent.version,
             strategy=self._settings.strategy,
-            labels=learnt,
-            auc_validation=fitted.auc_validation,
+            labels=labels,
+            auc_validation=learnt.auc_validation,
         )
         return Outcome(row, event)
 
