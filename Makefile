@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed
 OUT ?= build/demo
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint types bench-arithmetic parts clean
+.PHONY: help install demo test lint types bench-arithmetic parts bench-labels clean
 
 help: ## List the commands.
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "%-16s %s\n", $$1, $$2}'
@@ -45,6 +45,9 @@ parts: ## Install the real parts that some tests need: dcmtk and Chromium (Debia
 	elif ! command -v apt-get >/dev/null; then echo "no apt-get here; install dcmtk and chromium by your system's own means"; \
 	elif [ "$$(id -u)" != 0 ]; then echo "apt-get wants root; run: sudo apt-get install dcmtk chromium"; \
 	else apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends dcmtk chromium; fi
+
+bench-labels: install ## Compare strategies on the reference data (hours; goes on where it was): SHARED=folder.
+	$(BIN)/python -m overread_learn.bench.labels --shared $(SHARED) $(ARGS)
 
 clean: ## Remove what the other commands made, .venv included.
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

@@ -144,3 +144,9 @@ def test_scores_survive_packing() -> None:
     binary, several = np.random.default_rng(0).random((50, 2)), np.random.default_rng(0).random((50, 3))
     assert unpacked(packed(binary), 50) == pytest.approx(binary[:, 1], abs=1e-7)
     assert unpacked(packed(several), 50) == pytest.approx(several, abs=1e-7)
+
+
+def test_the_oracle_evens_out_the_classes(heads: HeadLearner) -> None:
+    found = run(heads, "oracle", 0)
+    assert [(step["labels"], step["positives"]) for step in found["steps"]] == [(12, 6), (20, 10)]
+    assert run(heads, "oracle", 0)["steps"][1]["picks"] == found["steps"][1]["picks"]

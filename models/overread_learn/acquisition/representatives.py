@@ -12,7 +12,7 @@ from sklearn.cluster import KMeans, MiniBatchKMeans
 from sklearn.exceptions import ConvergenceWarning
 from threadpoolctl import threadpool_limits
 
-__all__ = ["badge", "coreset", "typiclust"]
+__all__ = ["badge", "coreset", "farthest_gradients", "typiclust"]
 
 NEIGHBOURS = 20
 """Nearest neighbours over which typicality is taken (Hacohen et al., 2022, Section 3)."""
@@ -37,6 +37,13 @@ def badge(
     """
     residual = probabilities.copy()
     residual[np.arange(len(residual)), probabilities.argmax(axis=1)] -= 1
+    return farthest_gradients(residual, embeddings, count, rng)
+
+
+def farthest_gradients(
+    residual: NDArray[np.float64], embeddings: NDArray[np.floating], count: int, rng: np.random.Generator
+) -> list[int]:
+    """Choose by k-means++ on the outer products of residuals (n, C) and embeddings (n, d); see `badge`."""
     features = np.asarray(embeddings, dtype=np.float64)
     length = (residual**2).sum(axis=1) * (features**2).sum(axis=1)
     chosen = [int(length.argmax())]

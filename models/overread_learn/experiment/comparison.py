@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from overread_learn.acquisition import strategy
 from overread_learn.applications import Application
 from overread_learn.experiment.material import Material
+from overread_learn.experiment.oracle import ORACLE
 from overread_learn.experiment.protocol import Protocol
 
 if TYPE_CHECKING:
@@ -60,7 +61,8 @@ class Comparison:
     def __post_init__(self) -> None:
         """Refuse an unknown strategy before hours are spent on the known ones."""
         for name in self.strategies:
-            strategy(name)
+            if name != ORACLE:
+                strategy(name)
 
     def file(self, name: str, seed: int) -> Path:
         """Return where a run's JSON stands."""

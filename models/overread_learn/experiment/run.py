@@ -10,11 +10,12 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from overread_learn.acquisition import Pick, Pool, select, strategy
+from overread_learn.acquisition import Pool, select, strategy
 from overread_learn.acquisition.patterns import pattern
 from overread_learn.acquisition.strategy import Strategy
 from overread_learn.evaluate.roc import macro_auc
-from overread_learn.experiment.learner import Learner
+from overread_learn.experiment.learner import Learner, Scored
+from overread_learn.experiment.oracle import ORACLE, oracle
 from overread_learn.experiment.protocol import pool_of
 from overread_learn.finetune import STRATEGIES, OneClass, misclassified, plan
 from overread_learn.nets import Classifier
@@ -44,7 +45,7 @@ def run(learner: Learner, name: str, seed: int, on_step: Callable[[int], None] |
     patch probabilities of the last class) and the packed test ``scores``. ``on_step`` hears each number of labels.
     """
     protocol, material = learner.protocol, learner.material
-    chosen = strategy(name)
+    chosen = Strategy(ORACLE) if name == ORACLE else strategy(name)
     pool = pool_of(material.labels, material.test, protocol.prevalence, seed)
     test = [int(index) for index in np.flatnonzero(material.test)]
     truth = _said(material.labels, pool, protocol.label_noise, seed, len(learner.application.classes))
@@ -56,8 +57,7 @@ def run(learner: Learner, name: str, seed: int, on_step: Callable[[int], None] |
         unread = [int(index) for index in pool if int(index) not in state.answers]
         if not unread:
             break
-        picks, scored = _picks(learner, chosen, state, unread, budget, seed + number)
-        new = [index for index, _ in picks]
+        new, scored = _picks(learner, chosen, state, unread, budget, seed + number)
         answers = {**state.answers, **{index: truth[index] for index in new}}
         state = _learn(learner, chosen, state._replace(answers=answers), seed + number)
         if state.learnt or not steps:
@@ -88,7 +88,7 @@ def run(learner: Learner, name: str, seed: int, on_step: Callable[[int], None] |
 
 def _picks(
     learner: Learner, chosen: Strategy, state: _State, unread: Sequence[int], budget: int, seed: int
-) -> tuple[list[tuple[int, Pick]], NDArray[np.float32]]:
+) -> tuple[list[int], NDArray[np.float32]]:
     """Return the picks, as places in the material, and their logits, (b, m, C)."""
     material = learner.material
     place = {material.ids[index]: index for index in unread}
@@ -102,6 +102,8 @@ def _picks(
         if scored and now.draw in {"coreset", "typiclust"} and counts
         else None
     )
+    if chosen.name == ORACLE and scored is not None:
+        return _oracle(learner, state, unread, budget, seed, scored)
     picks = select(
         Pool.of(
             [material.ids[index] for index in unread],
@@ -121,7 +123,21 @@ def _picks(
     else:
         at = {index: number for number, index in enumerate(unread)}
         logits = scored.logits[[at[index] for index in indices]]
-    return list(zip(indices, picks, strict=True)), logits
+    return indices, logits
+
+
+def _oracle(
+    learner: Learner, state: _State, unread: Sequence[int], budget: int, seed: int, scored: Scored
+) -> tuple[list[int], NDArray[np.float32]]:
+    places = oracle(
+        learner.material.labels[list(unread)],
+        softmax(scored.logits).mean(axis=1),
+        scored.embeddings,
+        list(state.answers.values()),
+        budget,
+        seed,
+    )
+    return [unread[place] for place in places], scored.logits[places]
 
 
 def _learn(learner: Learner, chosen: Strategy, state: _State, seed: int) -> _State:

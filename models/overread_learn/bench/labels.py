@@ -1,0 +1,139 @@
+"""The tables of docs/results.md: every strategy on every pool, grown from session to session.
+
+Run as `make bench-labels SHARED=../shared`, or `python -m overread_learn.bench.labels --shared DIR [--only NAME ...]`.
+Runs that stand in docs/results/raw are read, missing ones are made, and the tables are written from what is there: what
+was not run stands in none.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from overread_learn.bench.chest import convert
+
+__all__ = ["POOLS", "Pool", "table"]
+
+PAPERS = ("random", "scratch", "entropy", "entropy@.25", "diversity", "diversity@.25", "sum", "sum@.25")
+"""The eight methods of Zhou et al. (CVPR 2017), Table 2."""
+ALL = (
+    *PAPERS,
+    "acft",
+    "auto",
+    "margin",
+    "badge",
+    "typiclust",
+    "stratified",
+    "least-confidence",
+    "coreset",
+    "patch-jsd",
+)
+ALL = (*ALL, "margin^1", "entropy@.25+badge", "typiclust:entropy@.25+badge2", "greedy")
+BEST = ("random", "auto", "diversity@.25", "sum@.25", "entropy@.25", "acft", "margin", "badge", "greedy")
+FEW = ("random", "auto", "diversity@.25", "margin", "greedy")
+BUDGETS = "50,50,100,200,400"
+
+
+class Pool(NamedTuple):
+    """One comparison: a set, at a prevalence, and who takes part."""
+
+    name: str
+    set: str
+    strategies: Sequence[str]
+    prevalence: float | None
+    head_only: bool
+
+
+POOLS = (
+    Pool("idrid-natural", "idrid_ma", ALL, None, head_only=False),
+    Pool("idrid-5", "idrid_ma", BEST, 0.05, head_only=False),
+    Pool("idrid-1", "idrid_ma", FEW, 0.01, head_only=False),
+    Pool("chest-natural", "cxr_pneumonia", ALL, None, head_only=True),
+    Pool("chest-5", "cxr_pneumonia", BEST, 0.05, head_only=True),
+    Pool("chest-1", "cxr_pneumonia", FEW, 0.01, head_only=True),
+)
+
+
+def main() -> None:
+    """Run what is missing, then write the tables."""
+    reads = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    reads.add_argument("--shared", type=Path, required=True, help="the reference data: data/ and weights/")
+    reads.add_argument("--only", nargs="*", default=[pool.name for pool in POOLS], help="names of pools")
+    reads.add_argument("--strategies", help="instead of the pool's own")
+    reads.add_argument("--seeds", type=int, default=5)
+    reads.add_argument("--results", type=Path, default=Path("docs/results"))
+    reads.add_argument("--out", type=Path, default=Path("build/labels"))
+    asked = reads.parse_args()
+    for pool in (pool for pool in POOLS if pool.name in asked.only):
+        strategies = asked.strategies.split(",") if asked.strategies else pool.strategies
+        _compare(pool, strategies, asked)
+    (asked.results / "labels.md").write_text(_page(asked.results), encoding="utf-8")
+
+
+def _compare(pool: Pool, strategies: Sequence[str], asked: argparse.Namespace) -> None:
+    folder, application = asked.shared / "data" / pool.set, "fundus-microaneurysm"
+    if pool.set == "cxr_pneumonia":
+        source, folder = folder, asked.out / "chest"
+        application = str(folder / "application.toml")
+        if not folder.exists():
+            convert(source, folder)
+    words = ["labels", "--candidates", folder, "--application", application, "--arch", "squeezenet1_1"]
+    words += ["--weights", asked.shared / "weights" / "squeezenet1_1.pth", "--budgets", BUDGETS]
+    words += ["--strategies", ",".join(strategies), "--seeds", asked.seeds, "--resume"]
+    words += ["--out", asked.out / pool.name, "--raw", asked.results / "raw" / pool.name]
+    words += ["--prevalence", pool.prevalence] if pool.prevalence else []
+    words += ["--head-only"] if pool.head_only else []
+    (asked.results / "raw" / pool.name).mkdir(parents=True, exist_ok=True)
+    program = Path(sys.executable).parent / "overread-learn"
+    subprocess.run([program, *map(str, words)], check=True)  # noqa: S603 - our own program
+    found = (asked.out / pool.name / "labels.json").read_text(encoding="utf-8")
+    (asked.results / f"{pool.name}.json").write_text(found, encoding="utf-8")
+
+
+def _page(results: Path) -> str:
+    found = [results / f"{pool.name}.json" for pool in POOLS if (results / f"{pool.name}.json").exists()]
+    return "# Labels saved: every pool\n\n" + "\n".join(
+        table(file.stem, json.loads(file.read_text(encoding="utf-8"))) for file in found
+    )
+
+
+def table(name: str, facts: Mapping[str, Any]) -> str:
+    """Return one pool's table in Markdown, the largest area under the curve first."""
+    protocol, curves = facts["protocol"], facts["strategies"]
+    rows = sorted(facts["summary"].items(), key=lambda item: -item[1]["alc"])
+    steps = [step["labels"] for step in next(iter(next(iter(curves.values())).values()))]
+    lines = [
+        f"## {name}",
+        "",
+        f"Prevalence {protocol['prevalence'] or 'natural'}; {'head alone' if protocol['depth'] else 'all layers'}; "
+        f"{protocol['arch']}; commits {', '.join(facts['commits'])}; {facts['seconds'] / 3600:.1f} h of one core.",
+        "",
+        f"| strategy | seeds | AUC at {' / '.join(map(str, steps))} labels | positives found | labels to reach | of Random's (95 %) "
+        "| ALC | minus Random's (95 %) |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for strategy, row in rows:
+        seeds = list(curves[strategy].values())
+        means = [
+            [sum(step[key] for step in at) / len(at) for at in zip(*seeds, strict=True)] for key in ("auc", "positives")
+        ]
+        low, high = row["ratio_interval"]
+        ratio = _number(row["ratio_to_random"])
+        less, more = row["alc_minus_random_interval"]
+        lines.append(
+            f"| `{strategy}` | {len(seeds)} | {' '.join(f'{auc:.3f}'[1:] for auc in means[0])} | {means[1][-1]:.0f} | "
+            f"{row['labels_to_reach'] and round(row['labels_to_reach']) or 'never'} | {ratio} ({_number(low)} to {_number(high)}) | "
+            f"{row['alc']:.4f} | {row['alc_minus_random']:+.4f} ({less:+.4f} to {more:+.4f}) |"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def _number(value: float | None) -> str:
+    return "never" if value is None else f"{value:.2f}"
+
+
+if __name__ == "__main__":
+    main()
