@@ -19,21 +19,11 @@ __all__ = ["POOLS", "Pool", "table"]
 
 PAPERS = ("random", "scratch", "entropy", "entropy@.25", "diversity", "diversity@.25", "sum", "sum@.25")
 """The eight methods of Zhou et al. (CVPR 2017), Table 2."""
-ALL = (
-    *PAPERS,
-    "acft",
-    "auto",
-    "margin",
-    "badge",
-    "typiclust",
-    "stratified",
-    "least-confidence",
-    "coreset",
-    "patch-jsd",
-)
-ALL = (*ALL, "margin^1", "entropy@.25+badge", "typiclust:entropy@.25+badge2", "greedy")
-BEST = ("random", "auto", "diversity@.25", "sum@.25", "entropy@.25", "acft", "margin", "badge", "greedy")
-FEW = ("random", "auto", "diversity@.25", "margin", "greedy")
+MODERN = ("acft", "auto", "margin", "badge", "typiclust", "stratified", "least-confidence", "coreset", "patch-jsd")
+MIXED = ("margin^1", "entropy@.25+badge", "typiclust:entropy@.25+badge2")
+ALL = (*PAPERS, *MODERN, *MIXED, "oracle")
+BEST = ("random", "auto", "diversity@.25", "sum@.25", "entropy@.25", "acft", "margin", "badge", "oracle")
+FEW = ("random", "auto", "diversity@.25", "margin", "oracle")
 BUDGETS = "50,50,100,200,400"
 
 
@@ -103,31 +93,25 @@ def _page(results: Path) -> str:
 def table(name: str, facts: Mapping[str, Any]) -> str:
     """Return one pool's table in Markdown, the largest area under the curve first."""
     protocol, curves = facts["protocol"], facts["strategies"]
-    rows = sorted(facts["summary"].items(), key=lambda item: -item[1]["alc"])
-    steps = [step["labels"] for step in next(iter(next(iter(curves.values())).values()))]
-    lines = [
-        f"## {name}",
-        "",
-        f"Prevalence {protocol['prevalence'] or 'natural'}; {'head alone' if protocol['depth'] else 'all layers'}; "
-        f"{protocol['arch']}; commits {', '.join(facts['commits'])}; {facts['seconds'] / 3600:.1f} h of one core.",
-        "",
-        f"| strategy | seeds | AUC at {' / '.join(map(str, steps))} labels | positives found | labels to reach | of Random's (95 %) "
-        "| ALC | minus Random's (95 %) |",
-        "|---|---|---|---|---|---|---|---|",
-    ]
-    for strategy, row in rows:
+    at = " / ".join(str(step["labels"]) for step in next(iter(next(iter(curves.values())).values())))
+    trained = "head alone" if protocol["depth"] else "all layers"
+    made = f"commits {', '.join(facts['commits'])}; {facts['seconds'] / 3600:.1f} h of one core"
+    columns = ("strategy", "seeds", f"AUC at {at} labels", "positives", "labels to reach", "of Random's (95 %)", "ALC")
+    columns = (*columns, "minus Random's (95 %)")
+    lines = [f"## {name}", ""]
+    lines += [f"Prevalence {protocol['prevalence'] or 'natural'}; {trained}; {protocol['arch']}; {made}.", ""]
+    lines += [f"| {' | '.join(columns)} |", "|---" * len(columns) + "|"]
+    for strategy, row in sorted(facts["summary"].items(), key=lambda item: -item[1]["alc"]):
         seeds = list(curves[strategy].values())
-        means = [
-            [sum(step[key] for step in at) / len(at) for at in zip(*seeds, strict=True)] for key in ("auc", "positives")
-        ]
+        steps = list(zip(*seeds, strict=True))
+        aucs = " ".join(f"{sum(step['auc'] for step in same) / len(same):.3f}"[1:] for same in steps)
+        positives = sum(step["positives"] for step in steps[-1]) / len(seeds)
         low, high = row["ratio_interval"]
-        ratio = _number(row["ratio_to_random"])
         less, more = row["alc_minus_random_interval"]
-        lines.append(
-            f"| `{strategy}` | {len(seeds)} | {' '.join(f'{auc:.3f}'[1:] for auc in means[0])} | {means[1][-1]:.0f} | "
-            f"{row['labels_to_reach'] and round(row['labels_to_reach']) or 'never'} | {ratio} ({_number(low)} to {_number(high)}) | "
-            f"{row['alc']:.4f} | {row['alc_minus_random']:+.4f} ({less:+.4f} to {more:+.4f}) |"
-        )
+        reach = "never" if row["labels_to_reach"] is None else f"{row['labels_to_reach']:.0f}"
+        ratio = f"{_number(row['ratio_to_random'])} ({_number(low)} to {_number(high)})"
+        cells = (f"`{strategy}`", str(len(seeds)), aucs, f"{positives:.0f}", reach, ratio, f"{row['alc']:.4f}")
+        lines.append(f"| {' | '.join(cells)} | {row['alc_minus_random']:+.4f} ({less:+.4f} to {more:+.4f}) |")
     return "\n".join(lines) + "\n"
 
 

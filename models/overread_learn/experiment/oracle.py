@@ -1,7 +1,7 @@
 """How far could anyone get? A choice that sees the labels before it asks for them.
 
-No strategy that a reader could use: it stands in a comparison as a mark on the wall, not as a proof, since a greedy choice
-need not be the best one.
+No strategy that anybody could use: it stands in a comparison as a mark on the wall, not as a proof, since a greedy
+choice need not be the best one.
 """
 
 from collections.abc import Sequence
