@@ -96,8 +96,8 @@ def table(name: str, facts: Mapping[str, Any]) -> str:
     at = " / ".join(str(step["labels"]) for step in next(iter(next(iter(curves.values())).values())))
     trained = "head alone" if protocol["depth"] else "all layers"
     made = f"commits {', '.join(facts['commits'])}; {facts['seconds'] / 3600:.1f} h of one core"
-    columns = ("strategy", "seeds", f"AUC at {at} labels", "positives", "labels to reach", "of Random's (95 %)", "ALC")
-    columns = (*columns, "minus Random's (95 %)")
+    columns = ["strategy", "seeds", f"AUC at {at} labels", "positives", "labels to reach", "of Random's (95 %)", "ALC"]
+    columns += ["minus Random's (95 %)"]
     lines = [f"## {name}", ""]
     lines += [f"Prevalence {protocol['prevalence'] or 'natural'}; {trained}; {protocol['arch']}; {made}.", ""]
     lines += [f"| {' | '.join(columns)} |", "|---" * len(columns) + "|"]
