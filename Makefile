@@ -24,8 +24,8 @@ $(STAMP): pyproject.toml
 	$(BIN)/python -m pip install --quiet --group test --group lint --editable '.[train]'
 	@touch $@
 
-demo: install ## From an empty house to a promoted model on phantoms; DATA=folder, WEIGHTS=file.
-	$(BIN)/python -m overread.simulation.demo --out $(OUT) $(if $(DATA),--data $(DATA)) $(if $(WEIGHTS),--weights $(WEIGHTS))
+demo: install ## From an empty house to a promoted model on phantoms; DATA=folder, WEIGHTS=file, STRATEGY=name.
+	$(BIN)/python -m overread.simulation.demo --out $(OUT) $(if $(DATA),--data $(DATA)) $(if $(WEIGHTS),--weights $(WEIGHTS)) $(if $(STRATEGY),--strategy "$(STRATEGY)") $(ARGS)
 
 test: install ## Run all tests; ARGS="-k bus" passes on to pytest.
 	$(BIN)/python -m pytest $(ARGS)

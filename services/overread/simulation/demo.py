@@ -85,22 +85,25 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--out", type=Path, default=Path("build/demo"))
     parser.add_argument("--studies", type=int, default=72, help="phantom studies")
     parser.add_argument("--application", help="of the candidate set")
+    parser.add_argument("--strategy", default="auto", help="who is asked about; see `overread-learn strategies`")
+    parser.add_argument("--budget", type=int, help="reads of a round; 50 of phantoms, 120 of a candidate set")
     return parser.parse_args()
 
 
 def _plan(arguments: argparse.Namespace, out: Path) -> Plan:
     studies = out / "studies"
     trainer: dict[str, Any] = {"weights": str(arguments.weights.resolve())} if arguments.weights else {}
+    trainer["strategy"] = arguments.strategy
     if arguments.data is None:
         with console.status("generating phantoms"):
             truth = phantoms.generate(studies, studies=arguments.studies, seed=7, on_progress=lambda *_: None)
-        trainer |= {"budget": 50, "audit": 5}
+        trainer |= {"budget": arguments.budget or 50, "audit": 5}
         return Plan(
             "lung-nodule", studies, truth, {"trainer": trainer}, 2, 6, ("confirmed", "rejected", "amended", "added")
         )
     with console.status("wrapping photographs as DICOM"):
         wrapped = photographs.wrap(arguments.data, studies, on_progress=lambda *_: None)
-    trainer |= {"budget": 120, "audit": 10}
+    trainer |= {"budget": arguments.budget or 120, "audit": 10}
     settings = {"trainer": trainer, "splits": str(wrapped.splits)}
     return Plan(
         arguments.application or "fundus-microaneurysm",

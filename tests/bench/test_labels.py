@@ -1,0 +1,56 @@
+"""The tables say what was run, and nothing else."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from overread_learn.acquisition import strategy
+from overread_learn.bench.labels import POOLS, table
+from overread_learn.experiment.oracle import ORACLE
+
+
+def steps(*aucs: float) -> list[dict[str, Any]]:
+    return [
+        {"labels": 50 * number, "auc": auc, "positives": 7 * number, "seconds": 1.0}
+        for number, auc in enumerate(aucs, 1)
+    ]
+
+
+def row(reach: float | None, ratio: float | None, alc: float, minus: float) -> dict[str, Any]:
+    return {
+        "labels_to_reach": reach,
+        "ratio_to_random": ratio,
+        "ratio_interval": [0.25, None],
+        "alc": alc,
+        "alc_interval": [alc - 0.01, alc + 0.01],
+        "alc_minus_random": minus,
+        "alc_minus_random_interval": [minus - 0.01, minus + 0.01],
+    }
+
+
+FACTS = {
+    "strategies": {"random": {"0": steps(0.5, 0.6), "1": steps(0.6, 0.7)}, "auto": {"0": steps(0.7, 0.8)}},
+    "summary": {"random": row(100.0, 1.0, 0.6, 0.0), "auto": row(None, None, 0.75, 0.15)},
+    "protocol": {"prevalence": 0.05, "depth": None, "arch": "squeezenet1_1"},
+    "commits": ["abc"],
+    "seconds": 7200.0,
+}
+
+
+def test_a_row_for_each_strategy_the_best_first() -> None:
+    text = table("some pool", FACTS)
+    rows = [line for line in text.splitlines() if line.startswith("| `")]
+    assert rows == [
+        "| `auto` | 1 | .700 .800 | 14 | never | never (0.25 to never) | 0.7500 | +0.1500 (+0.1400 to +0.1600) |",
+        "| `random` | 2 | .550 .650 | 14 | 100 | 1.00 (0.25 to never) | 0.6000 | +0.0000 (-0.0100 to +0.0100) |",
+    ]
+    assert "AUC at 50 / 100 labels" in text
+    assert "2.0 h of one core" in text
+
+
+def test_every_pool_names_strategies_that_exist_and_the_one_all_are_held_against() -> None:
+    for pool in POOLS:
+        assert pool.strategies[0] == "random"
+        assert {"auto", ORACLE} < set(pool.strategies)
+        for name in set(pool.strategies) - {ORACLE}:
+            assert strategy(name).name == name
