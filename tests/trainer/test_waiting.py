@@ -124,15 +124,15 @@ def test_a_round_that_failed_is_not_trained_again_on_the_same_labels(
     room.label(0, [1, 0] * 4)
     room.label(100, [1, 0], Split.VALIDATION)
     tried = []
-    finetune = rounds.finetune
+    learn = rounds.learn
 
     def diverges(*given: Any, **more: Any) -> Any:
         tried.append(1)
         if len(tried) == 1:
             raise rounds.Diverged("the loss is not finite")
-        return finetune(*given, **more)
+        return learn(*given, **more)
 
-    monkeypatch.setattr(rounds, "finetune", diverges)
+    monkeypatch.setattr(rounds, "learn", diverges)
     assert reason(room) == ("waiting", "waiting: the loss is not finite")
     assert len(tried) == 1
     room.label(40, [1, 0])
