@@ -76,6 +76,7 @@ def test_a_round_learns_registers_and_says_so(room: Room) -> None:
     version = room.registry.versions()[0]
     assert version.tags["labels_sha256"] == row.labels_sha256
     assert version.tags["parent_sha256"] == parent.sha256
+    assert version.tags["interpolated"] == "1", "an untrained network has nothing to hold on to"
     room.hear(said)
     assert room.look() is None, "rollout decides first"
     room.hear(promoted(2, said.sha256))

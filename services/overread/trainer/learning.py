@@ -52,10 +52,14 @@ def learn(
     recipe: Recipe,
     settings: Trainer,
     *,
+    deployed: bool,
     checkpoint: Path | None,
     on_epoch: Callable[[EpochReport], None],
 ) -> Learnt:
-    """Train from the champion. A checkpoint of the same training is gone on from, bit for bit; another's is removed.
+    """Train from the champion.
+
+    It is `deployed` unless it is the untrained bootstrap, which has nothing to hold on to. A checkpoint of the same
+    training is gone on from, bit for bit; another's is removed.
 
     Raises:
         ValueError, Diverged: as `overread_learn.finetune.finetune`.
@@ -73,7 +77,7 @@ def learn(
             checkpoint.unlink()
         fitted = finetune(parent, samples, validation, recipe, on_epoch=on_epoch, checkpoint=checkpoint)
     model, figure, share, temperature = fitted.model, fitted.auc_validation, 1.0, 1.0
-    if settings.interpolate:
+    if settings.interpolate and deployed:
         between = choose(parent, model, samples, validation, recipe, SHARES)
         model, figure, share = between.model, between.auc, between.share
     if settings.recalibrate:

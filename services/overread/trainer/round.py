@@ -190,6 +190,7 @@ class Round:
             return self._fail(task, reason)
         with self._store.reading() as tx:
             scratch = began_at_random(tx)
+            untrained = tx.execute(select(trainer_rounds.c.version).where(trainer_rounds.c.round == 0)).scalar()
         log.info("round begins", extra={"round": task.round, "labels": len(task.train), "parent": task.parent.version})
         samples = teaching.Neighbourhoods(self._views, task.train)
         try:
@@ -199,6 +200,7 @@ class Round:
                 teaching.fixed_patches(self._views, task.validation),
                 recipe(self._views.application, self._settings, seed=self._settings.seed + task.round, scratch=scratch),
                 self._settings,
+                deployed=task.parent.version != untrained,
                 checkpoint=self._checkpoints / f"{self._identity(task)}.pt" if self._checkpoints else None,
                 on_epoch=lambda report: self._report(task.round, report),
             )
