@@ -17,6 +17,7 @@ ONNX Runtime.
 ``experiment``      strategies compared on candidates whose labels are known: curves, labels saved, a report
 ``bench``           measurements, each a command of its own
 ``cli``             the program ``overread-learn``
+``files``           files that appear whole or not at all
 ``printing``        how both programs print: tables for people, JSON for machines
 ==================  ==================================================================================
 """

@@ -65,8 +65,15 @@ def dots(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def material(dots: Path, tmp_path_factory: pytest.TempPathFactory) -> Material:
-    return gather(candidate_set.read(dots), load(dots / "dots.toml"), tmp_path_factory.mktemp("material"))
+def material_folder(dots: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("material")
+    gather(candidate_set.read(dots), load(dots / "dots.toml"), folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def material(dots: Path, material_folder: Path) -> Material:
+    return Material(material_folder, load(dots / "dots.toml"))
 
 
 @pytest.fixture(scope="session")

@@ -100,8 +100,7 @@ def select(pool: Pool, name: str | Strategy, budget: int, *, seed: int, k_ref_m:
         raise ValueError(f"a budget is at least 1, got {budget}")
     if seed < 0:
         raise ValueError(f"a seed is at least 0, got {seed}")
-    if chosen.cold and not all(pool.counts.get(each) for each in range(pool.logits.shape[1])):
-        chosen = strategy(chosen.cold)
+    chosen = chosen.now(pool.counts, pool.logits.shape[1])
     # Not by NumPy: it would make an array of the longest id's width, and take "a" and "a\0" for equal.
     order = np.fromiter(sorted(range(len(pool)), key=pool.ids.__getitem__), np.int64, len(pool))
     terms = _terms(pool, chosen, k_ref_m)

@@ -47,6 +47,10 @@ class Strategy:
     cold: str = ""
     restart: bool = False
 
+    def now(self, counts: Mapping[int, int], classes: int) -> "Strategy":
+        """Return who chooses now: the cold start until each class has a label (``counts`` by class), else this one."""
+        return self if not self.cold or all(counts.get(each) for each in range(classes)) else strategy(self.cold)
+
     @property
     def embeds(self) -> bool:
         """Whether it looks at embeddings."""
@@ -83,7 +87,7 @@ AUTO = "auto"
 
 STRATEGIES: Mapping[str, str] = MappingProxyType(
     {
-        "auto": "the default, by experiment: see docs/results.md",
+        "auto": "the default; docs/results.md says what it stands for and what is known of it",
         "random": "every candidate alike; with continual fine-tuning it is the papers' IFT Random",
         "scratch": "random picks, and a network that begins with random weights each round",
         "entropy": "AIFT: sum of the patches' entropies",
@@ -108,12 +112,17 @@ STRATEGIES: Mapping[str, str] = MappingProxyType(
 """The strategies that have a name of their own, and what each is in a line; `GRAMMAR` makes more."""
 
 
+def meaning(name: str) -> str:
+    """Return the sentence of the grammar that a name stands for: `auto` has meant others before."""
+    return ALIASES.get(name, name)
+
+
 def strategy(name: str) -> Strategy:
     """Return the strategy of a name, one of `STRATEGIES` or built by `GRAMMAR`.
 
     Raises ValueError on anything else; the message lists the names.
     """
-    cold, colon, rest = ALIASES.get(name, name).rpartition(":")
+    cold, colon, rest = meaning(name).rpartition(":")
     match = _NAME.fullmatch(ALIASES.get(rest, rest))
     if match is None or (colon and not cold):
         raise _unknown(name)

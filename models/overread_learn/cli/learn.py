@@ -9,10 +9,11 @@ import typer
 from rich.progress import Progress
 
 from overread_learn.applications import load
-from overread_learn.cli.app import Application, Arch, Candidates, Json, Weights, app, numbers, weights_file
+from overread_learn.cli.app import Application, Arch, Candidates, Json, Weights, app, digest_of, numbers, weights_file
 from overread_learn.experiment.candidate_set import read
 from overread_learn.experiment.comparison import commit, write
 from overread_learn.experiment.material import Material, gather
+from overread_learn.files import write_whole
 from overread_learn.printing import err, show, tabulate
 
 if TYPE_CHECKING:
@@ -66,7 +67,7 @@ def finetune(
             progress.update(task, completed=report.epoch, description=f"epoch {report.epoch}, AUC {report.auc:.3f}")
 
         fitted = learn(model, train, validation, recipe, on_epoch, checkpoint=checkpoint)
-    (out_folder / "model.pt").write_bytes(to_bytes(fitted.model))
+    write_whole(out_folder / "model.pt", to_bytes(fitted.model))
     sha256 = _export(fitted.model, application, out_folder / "model.onnx")
     facts = {
         "auc_validation": fitted.auc_validation,
@@ -134,7 +135,8 @@ def depth(
     )
     shares, only = numbers(sizes, "--sizes"), numbers(depths, "--depths") if depths else None
     kept = out_folder / "depth.json"
-    setting = {"arch": arch, "material": material.digest, "epochs": network.recipe.epochs, "most": most}
+    setting: dict[str, Any] = {"arch": arch, "weights": digest_of(file), "material": material.digest}
+    setting |= {"epochs": network.recipe.epochs, "most": most}
     found: list[dict[str, Any]] = []
     if kept.exists():
         table = json.loads(kept.read_text(encoding="utf-8"))

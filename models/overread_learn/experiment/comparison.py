@@ -1,11 +1,11 @@
 """All runs of a comparison: on every core, each kept as a file of its own the moment it ends, taken up again later."""
 
+import hashlib
 import json
 import multiprocessing
 import os
 import platform
 import subprocess
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
@@ -16,11 +16,12 @@ from pathlib import Path
 from queue import Queue
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from overread_learn.acquisition import strategy
+from overread_learn.acquisition.strategy import meaning, strategy
 from overread_learn.applications import Application
 from overread_learn.experiment.material import Material
 from overread_learn.experiment.oracle import ORACLE
 from overread_learn.experiment.protocol import Protocol
+from overread_learn.files import write_whole
 
 if TYPE_CHECKING:
     from overread_learn.experiment.learner import Learner
@@ -80,6 +81,10 @@ class Comparison:
                 ours = json.loads(json.dumps(asdict(self.protocol)))
                 other = [name for name in ours if run["protocol"].get(name) != ours[name]]
                 raise OtherRules(f"{file} was made under other rules ({', '.join(other)}); name another --raw or --out")
+            if run["meaning"] != meaning(run["strategy"]):
+                raise OtherRules(
+                    f"{file}: {run['strategy']} stood for {run['meaning']} then; remove it, or name another --raw"
+                )
             found[run["strategy"], run["seed"]] = run
         return found
 
@@ -98,6 +103,7 @@ class Comparison:
         if not left:
             return
         self.raw.mkdir(parents=True, exist_ok=True)
+        circumstances = self._circumstances()
         context = multiprocessing.get_context("spawn")  # torch's threads do not survive a fork
         threads = max(1, (os.cpu_count() or 1) // workers)
         if self.protocol.depth is not None:
@@ -105,16 +111,17 @@ class Comparison:
                 alone.submit(_compute, self, threads * workers).result()
         with context.Manager() as manager:
             news = manager.Queue()
-            pool = ProcessPoolExecutor(workers, context, initializer=partial(_prepare, self, threads, news))
+            pool = ProcessPoolExecutor(
+                workers, context, initializer=partial(_prepare, self, threads, circumstances, news)
+            )
             try:
                 futures = {pool.submit(_one, *job): job for job in left}
                 for future in as_completed(futures):
                     run = future.result()
                     while not news.empty():
                         on_progress(news.get())
-                    write(self.file(*futures[future]), {**run, **self._circumstances()})
                     on_progress(Progress(*futures[future], run["steps"][-1]["labels"], done=True))
-                    yield {**run, **self._circumstances()}
+                    yield run
             finally:
                 pool.shutdown(cancel_futures=True)
 
@@ -130,12 +137,7 @@ class Comparison:
 
 def write(path: Path, table: Any) -> None:
     """Write JSON whole or not at all."""
-    handle, partial = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    with os.fdopen(handle, "w", encoding="utf-8") as file:
-        json.dump(table, file, indent=1)
-        file.write("\n")
-    Path(partial).chmod(0o644)
-    Path(partial).replace(path)
+    write_whole(path, (json.dumps(table, indent=1) + "\n").encode(), mode=0o644)
 
 
 def commit() -> str:
@@ -155,7 +157,9 @@ def commit() -> str:
 
 
 class _Worker(NamedTuple):
+    comparison: Comparison
     learner: "Learner"
+    circumstances: dict[str, Any]
     news: "Queue[Progress]"
 
 
@@ -163,12 +167,12 @@ _worker: list[_Worker] = []
 """This process's own; filled once, when it starts."""
 
 
-def _prepare(comparison: Comparison, threads: int, news: "Queue[Progress]") -> None:
+def _prepare(comparison: Comparison, threads: int, circumstances: dict[str, Any], news: "Queue[Progress]") -> None:
     # Only what runs needs torch: the process that waits for them does not.
     from overread_learn.experiment.learner import use_threads  # noqa: PLC0415
 
     use_threads(threads)
-    _worker.append(_Worker(_learner(comparison, threads), news))
+    _worker.append(_Worker(comparison, _learner(comparison, threads), circumstances, news))
 
 
 def _learner(comparison: Comparison, threads: int) -> "Learner":
@@ -179,19 +183,22 @@ def _learner(comparison: Comparison, threads: int) -> "Learner":
     material = Material(comparison.folder, Application.from_json(protocol.application))
     if protocol.depth is None:
         return Learner(material, protocol, comparison.weights, threads)
-    cache = comparison.folder / f"embeddings-{protocol.arch}-{protocol.weights[:12]}-{protocol.patches}.npy"
+    made_of = f"{protocol.material} {protocol.arch} {protocol.weights} {protocol.patches}"
+    cache = comparison.folder / f"embeddings-{hashlib.sha256(made_of.encode()).hexdigest()[:16]}.npy"
     return HeadLearner(material, protocol, comparison.weights, threads, cache=cache)
 
 
 def _compute(comparison: Comparison, threads: int) -> None:
     """Compute what all runs share, before any begins."""
-    learner = _learner(comparison, threads)
-    if hasattr(learner, "compute"):
-        learner.compute()
+    _learner(comparison, threads).compute()
 
 
 def _one(name: str, seed: int) -> dict[str, Any]:
     from overread_learn.experiment.run import run  # noqa: PLC0415
 
     worker = _worker[0]
-    return run(worker.learner, name, seed, lambda labels: worker.news.put(Progress(name, seed, labels, done=False)))
+    found = run(worker.learner, name, seed, lambda labels: worker.news.put(Progress(name, seed, labels, done=False)))
+    # Here, not where all come together: a run that ends is kept even if another fails or somebody interrupts.
+    kept = {**found, "meaning": meaning(name), **worker.circumstances}
+    write(worker.comparison.file(name, seed), kept)
+    return kept

@@ -56,6 +56,9 @@ class Learner:
         """The application."""
         return self.material.application
 
+    def compute(self) -> None:
+        """Compute what all runs share, once: nothing, where the whole network learns."""
+
     def fit(self, parent: Classifier, answers: Mapping[int, int], *, seed: int, phase: str) -> Classifier:
         """Fine-tune a copy of ``parent`` on answers (candidate's place to label); the last epoch's network is kept.
 

@@ -1,8 +1,6 @@
 """What a comparison of strategies holds equal, so that nothing but the picks differs."""
 
-import hashlib
-import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +10,7 @@ __all__ = ["Protocol", "pool_of"]
 
 @dataclass(frozen=True)
 class Protocol:
-    """The rules of one comparison; `digest` tells whether two runs may stand in one table.
+    """The rules of one comparison: runs of other rules never stand in one table.
 
     ``budgets`` are the new labels of each round. ``patches`` of each candidate are scored (at most the application's
     m). ``prevalence`` is the share of positives to which the pool, never the test set, is resampled; None leaves it.
@@ -53,11 +51,6 @@ class Protocol:
             raise ValueError(f"rates are own or papers, got {self.rates!r}")
         if self.depth not in {None, 1}:
             raise ValueError(f"depth is 1 (the head alone) or left out (the whole network), got {self.depth}")
-
-    @property
-    def digest(self) -> str:
-        """SHA-256 over every field."""
-        return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()
 
 
 def pool_of(

@@ -94,7 +94,7 @@ def _picks(
     place = {material.ids[index]: index for index in unread}
     classes = len(learner.application.classes)
     counts = Counter(state.answers.values())
-    now = strategy(chosen.cold) if chosen.cold and len(counts) < classes else chosen
+    now = chosen.now(counts, classes)
     # What looks at nothing needs no scores of the whole pool: its picks alone are scored, to be shown.
     scored = None if now.draw == "random" else learner.score(state.model, unread)
     labelled = (

@@ -2,7 +2,6 @@
 
 import copy
 import hashlib
-import os
 import tempfile
 import warnings
 from collections.abc import Mapping
@@ -15,6 +14,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from overread_learn.applications import Application
+from overread_learn.files import write_whole
 from overread_learn.nets.classifier import Classifier
 from overread_learn.scoring import APPLICATION_KEY, ARCH_KEY, Scorer, softmax
 
@@ -43,7 +43,7 @@ def export(model: Classifier, application: Application, path: Path, *, extra: Ma
     graph = _traced(model, application.input_px)
     onnx.helper.set_model_props(graph, {**extra, APPLICATION_KEY: application.to_json(), ARCH_KEY: model.arch})
     content: bytes = graph.SerializeToString()
-    _write(path, content)
+    write_whole(path, content)
     return hashlib.sha256(content).hexdigest()
 
 
@@ -84,22 +84,3 @@ def _traced(model: Classifier, size: int) -> onnx.ModelProto:
             dynamic_axes={"patches": {0: "n"}, "logits": {0: "n"}, "embeddings": {0: "n"}},
         )
         return onnx.load(path)
-
-
-def _write(path: Path, content: bytes) -> None:
-    handle, partial = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(partial).replace(path)
-    except BaseException:
-        Path(partial).unlink()
-        raise
-    # The rename itself lies in the directory.
-    directory = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)

@@ -2,8 +2,6 @@
 
 import hashlib
 import json
-import os
-import tempfile
 from dataclasses import asdict, dataclass, field
 from io import BytesIO
 from pathlib import Path
@@ -12,6 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from overread_learn.files import write_whole
 from overread_learn.finetune.predict import device_of
 from overread_learn.finetune.terms import EpochReport, Recipe, Samples, Validation
 from overread_learn.nets.classifier import Classifier
@@ -86,7 +85,7 @@ class Checkpoint:
             },
             buffer,
         )
-        _replace(self._path, buffer.getvalue())
+        write_whole(self._path, buffer.getvalue())
 
     def restore(self, training: Training) -> None:
         """Bring a training that has just begun to where the file says; no file, no change.
@@ -115,17 +114,3 @@ class Checkpoint:
         torch.set_rng_state(found["torch"])
         if found["cuda"]:
             torch.cuda.set_rng_state_all(found["cuda"])
-
-
-def _replace(path: Path, content: bytes) -> None:
-    """Write a file beside, then rename it over the old one: a process that is killed leaves a whole file."""
-    handle, partial = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(partial).replace(path)
-    except BaseException:
-        Path(partial).unlink(missing_ok=True)
-        raise

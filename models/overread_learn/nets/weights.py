@@ -1,9 +1,7 @@
 """Weights from a file, or ImageNet's as torchvision publishes them, downloaded once into torch's own cache."""
 
 import hashlib
-import os
 import pickle
-import tempfile
 import urllib.request
 from collections.abc import Mapping
 from io import BytesIO
@@ -11,6 +9,8 @@ from pathlib import Path
 
 import torch
 import torchvision
+
+from overread_learn.files import write_whole
 
 __all__ = ["WeightsUnavailable", "cached", "imagenet", "read", "unpack"]
 
@@ -76,8 +76,5 @@ def _download(url: str, target: Path) -> None:
     if not found.startswith(expected):
         raise WeightsUnavailable(f"{url} came with SHA-256 {found}, where {expected}... was expected")
     target.parent.mkdir(parents=True, exist_ok=True)
-    # Another process may be doing the same: each writes its own file, and the last rename wins.
-    handle, partial = tempfile.mkstemp(dir=target.parent)
-    with os.fdopen(handle, "wb") as file:
-        file.write(content)
-    Path(partial).replace(target)
+    # Another process may be doing the same: the last rename wins.
+    write_whole(target, content)

@@ -119,9 +119,10 @@ class Select:
         chosen = self._choose(pool, self._settings.strategy, self._settings.budget, following)
         # The audit sample is random among the rest; its picks carry AIFT's terms like the others.
         taken = {pick.id for pick in chosen}
-        rest = sorted(set(pool.ids) - taken, key=lambda name: self._share(f"audit-{following}", name))
-        audited = set(rest[: self._settings.audit])
-        lots = [pick for pick in self._choose(pool, "random", len(pool), following) if pick.id in audited]
+        rest = [row for row in fresh if row.candidate not in taken]
+        rest.sort(key=lambda row: self._share(f"audit-{following}", row.candidate))
+        few = rest[: self._settings.audit]
+        lots = self._choose(_scored(few), "random", len(few), following) if few else []
         study = {row.candidate: row.study for row in fresh}
         log.info("reads requested", extra={"round": following, "picks": len(chosen), "pool": len(fresh)})
         return [
@@ -154,9 +155,8 @@ class Select:
                 trainer_scores.c.embedding.is_not(None),
             )
         ).scalars()
-        return Pool.of(
-            [row.candidate for row in fresh],
-            [np.frombuffer(row.logits, "<f4").reshape(-1, row.classes) for row in fresh],
+        return replace(
+            _scored(fresh),
             embeddings=_rows([row.embedding for row in fresh]),
             labelled=_rows(list(answered)),
             counts=Counter(one.label for one in labelled(tx, Split.TRAIN)),
@@ -189,6 +189,13 @@ class Select:
             return True
         last = tx.execute(select(func.max(trainer_pool.c.arrived))).scalar()
         return last is None or (self._clock() - _aware(last)).total_seconds() > QUIET_SECONDS
+
+
+def _scored(rows: Sequence[Row[Any]]) -> Pool:
+    return Pool.of(
+        [row.candidate for row in rows],
+        [np.frombuffer(row.logits, "<f4").reshape(-1, row.classes) for row in rows],
+    )
 
 
 def _rows(embeddings: Sequence[bytes | None]) -> NDArray[np.float16] | None:

@@ -1,0 +1,49 @@
+"""What stands in a folder of runs is kept, and never taken for something else."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from overread_learn.acquisition.strategy import meaning
+from overread_learn.experiment.comparison import Comparison, OtherRules
+from overread_learn.experiment.protocol import Protocol
+
+
+def kept(folder: Path, protocol: Protocol, **other: object) -> Comparison:
+    comparison = Comparison(protocol, folder, None, folder, ["auto"], [0])
+    facts = {"strategy": "auto", "seed": 0, "meaning": meaning("auto"), "steps": [], **other}
+    rules = json.loads(json.dumps(vars(protocol)))
+    comparison.file("auto", 0).write_text(json.dumps({"protocol": rules, **facts}))
+    return comparison
+
+
+def test_a_run_that_is_done_is_read_and_not_made_again(tmp_path: Path, protocol: Protocol) -> None:
+    comparison = kept(tmp_path, protocol)
+    heard: list[object] = []
+    assert [run["seed"] for run in comparison.run(1, heard.append)] == [0]
+    assert len(heard) == 1
+
+
+def test_auto_of_another_day_is_another_strategy(tmp_path: Path, protocol: Protocol) -> None:
+    comparison = kept(tmp_path, protocol, meaning="typiclust:margin+badge")
+    with pytest.raises(OtherRules, match=r"auto stood for typiclust:margin\+badge then"):
+        comparison.read()
+
+
+def test_runs_of_other_rules_are_refused_by_the_field_that_differs(tmp_path: Path, protocol: Protocol) -> None:
+    kept(tmp_path, protocol)
+    other = Comparison(replace(protocol, prevalence=0.2), tmp_path, None, tmp_path, ["auto"], [0])
+    with pytest.raises(OtherRules, match="prevalence"):
+        other.read()
+
+
+def test_what_ended_is_kept_when_another_run_fails(material_folder: Path, tmp_path: Path, protocol: Protocol) -> None:
+    # The second fails for real: no generator takes a negative seed.
+    comparison = Comparison(replace(protocol, budgets=(12,)), material_folder, None, tmp_path, ["random"], [0, -1])
+    with pytest.raises(ValueError, match="negative"):
+        list(comparison.run(1, lambda _: None))
+    assert json.loads(comparison.file("random", 0).read_text())["meaning"] == "random"
