@@ -7,9 +7,9 @@ import onnx
 import pytest
 import torch
 
+from overread_learn import files
 from overread_learn.applications import load
 from overread_learn.export import export, parity
-from overread_learn.export import onnx as module
 from overread_learn.nets import build
 from overread_learn.scoring import Scorer
 
@@ -72,7 +72,7 @@ def test_a_failed_write_leaves_the_old_file_and_no_scraps(tmp_path: Path, monkey
     def full(_: int) -> None:
         raise OSError("no space left")
 
-    monkeypatch.setattr(module.os, "fsync", full)
+    monkeypatch.setattr(files.os, "fsync", full)
     with pytest.raises(OSError, match="no space"):
         export(build("squeezenet1_1", 2, None, seed=1), APPLICATION, path, extra={})
     assert path.read_bytes() == b"the old one"
