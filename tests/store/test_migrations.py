@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Barrier
 
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
@@ -35,6 +37,23 @@ def test_processes_that_open_a_house_together_migrate_it_once(tmp_path: Path) ->
     url = f"sqlite:///{tmp_path}/overread.db"
     racers = [subprocess.Popen([sys.executable, "-c", OPEN, url], stderr=subprocess.PIPE) for _ in range(4)]
     assert [(racer.communicate()[1].decode(), racer.returncode) for racer in racers] == [("", 0)] * 4
+
+
+def test_a_new_file_takes_any_number_of_first_connections_at_once(tmp_path: Path) -> None:
+    """SQLite refuses the change to WAL at once, whatever the timeout, to one of two that want it together."""
+    together = Barrier(6)
+
+    def open_first(url: str) -> str:
+        store = Store(url)
+        together.wait()
+        with store.reading() as tx:
+            mode = tx.exec_driver_sql("PRAGMA journal_mode").scalar_one()
+        store.close()
+        return str(mode)
+
+    with ThreadPoolExecutor(6) as pool:
+        for house in range(40):
+            assert list(pool.map(open_first, [f"sqlite:///{tmp_path}/{house}.db"] * 6)) == ["wal"] * 6
 
 
 def test_a_schema_that_is_up_to_date_is_only_read(tmp_path: Path) -> None:

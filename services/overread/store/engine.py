@@ -6,6 +6,8 @@ contention, whatever the timeout. Readers get a snapshot and wait for nobody.
 
 from __future__ import annotations
 
+import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -76,10 +78,28 @@ def _configure(connection: Any, _record: object) -> None:
     connection.isolation_level = None  # the driver begins nothing by itself: `_begin` does
     cursor = connection.cursor()
     # WAL: readers beside one writer. FULL: a commit is on the disk when it returns.
-    cursor.execute("PRAGMA journal_mode=WAL")
+    _turn_to_wal(cursor)
     cursor.execute("PRAGMA synchronous=FULL")
     cursor.execute("PRAGMA foreign_keys=ON")
     cursor.close()
+
+
+def _turn_to_wal(cursor: sqlite3.Cursor) -> None:
+    """Turn a new file to WAL; processes that open it together take turns.
+
+    The change wants the whole file for itself, and SQLite answers "locked" at once, whatever the timeout, when two
+    connections that both read want that (https://sqlite.org/c3ref/busy_handler.html): so asking again is ours to do.
+    """
+    patience = time.monotonic() + BUSY_SECONDS
+    while True:
+        try:
+            cursor.execute("PRAGMA journal_mode=WAL")
+        except sqlite3.OperationalError:
+            if time.monotonic() > patience:
+                raise
+            time.sleep(0.01)
+        else:
+            return
 
 
 def _begin(connection: Connection) -> None:
