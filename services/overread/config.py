@@ -113,6 +113,12 @@ class Trainer(_Section):
     """Instead of the application's own number."""
     interpolate: bool = True
     """Take the weights between the champion's and the new ones that rank validation patients best (WiSE-FT)."""
+    training: str = "ACFT(LQ)"
+    """On which labels a round trains, and from which network: a row of ACFT's Table 2, or `rehearsal`."""
+    drift_every: int = Field(5, ge=0)
+    """After so many rounds M0 is trained on all labels too, to see whether small steps have drifted; 0: never."""
+    drift_margin: float = Field(0.01, ge=0, le=1)
+    """Validation AUC by which that restart must be better to take the challenger's place."""
     recalibrate: bool = True
     """Fit a temperature on validation patients, so that the operating point holds."""
     threads: int = Field(max(1, (os.cpu_count() or 2) // 2), ge=1)

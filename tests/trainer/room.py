@@ -19,9 +19,9 @@ from overread.store.leases import Lease
 from overread.trainer.pool import Admit, Forget, Learn
 from overread.trainer.round import Round
 from overread.trainer.tables import trainer_rounds
-from overread.trainer.versions import Promote, Register
+from overread.trainer.versions import Promote, Register, Reject
 
-HANDLERS = (Admit(), Learn(), Register(), Promote(), Forget())
+HANDLERS = (Admit(), Learn(), Register(), Promote(), Reject(), Forget())
 
 
 class Room:

@@ -18,7 +18,7 @@ from overread.core.events import ChallengerRegistered, Kind
 from overread.core.splits import Split
 from overread.registry import WEIGHTS_FILE
 from overread.store.leases import Lease
-from overread.trainer import bootstrap
+from overread.trainer import bootstrap, shelf
 from overread.trainer import round as rounds
 from overread.trainer.labels import Neighbourhoods, fixed_patches, labelled
 from overread_learn.evaluate import auc
@@ -228,7 +228,7 @@ def test_pixels_that_are_gone_are_left_out(room: Room) -> None:
 
 def test_an_export_that_computes_something_else_is_not_registered(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
     """A wrong exporter can't be had on demand, so its measure is what is replaced."""
-    monkeypatch.setattr(rounds, "parity", lambda *_: 2e-4)
+    monkeypatch.setattr(shelf, "parity", lambda *_: 2e-4)
     with pytest.raises(Misconfigured, match="differs from PyTorch"):
         room.look()
     assert room.registry.versions() == []

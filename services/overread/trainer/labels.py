@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 from collections.abc import Sequence
@@ -57,18 +58,29 @@ class Neighbourhoods:
 
     def __init__(self, views: Views, labels: Sequence[Labelled]) -> None:
         self._application = views.application
-        kept = _viewed(views, labels)
-        self._views = [view for _, view in kept]
-        self.labels: NDArray[np.int64] = np.array([one.label for one, _ in kept], np.int64)
-        self.missing = len(labels) - len(kept)
+        self.kept = _viewed(views, labels)
+        self.labels: NDArray[np.int64] = np.array([one.label for one, _ in self.kept], np.int64)
+        self.missing = len(labels) - len(self.kept)
 
     def __len__(self) -> int:
-        return len(self._views)
+        return len(self.kept)
 
     def draw(self, index: int, rng: np.random.Generator) -> NDArray[np.float32]:
         """Draw one augmented patch (3, s, s)."""
-        view = self._views[index]
+        _, view = self.kept[index]
         return augment(view.prepared, view.x, view.y, self._application, rng, view.spacing_mm)
+
+    def patches(self, index: int) -> NDArray[np.float32]:
+        """Cut a candidate's own patches (m, 3, s, s), which are not augmented."""
+        _, view = self.kept[index]
+        return cut(view.prepared, view.x, view.y, self._application, view.spacing_mm)
+
+    def part(self, indices: NDArray[np.intp]) -> Neighbourhoods:
+        """Return some of the samples."""
+        some = copy.copy(self)
+        some.kept = [self.kept[index] for index in indices]
+        some.labels = self.labels[indices]
+        return some
 
 
 def fixed_patches(views: Views, labels: Sequence[Labelled]) -> tuple[list[NDArray[np.float32]], NDArray[np.int64]]:

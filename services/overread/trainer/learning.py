@@ -1,26 +1,36 @@
-"""What a round does with its labels: fine-tune, hold on to what is in use, and keep the operating point.
+"""What a round does with its labels: fine-tune, hold on to what is in use, check for drift, keep the operating point.
 
-The last two are safeguards that AIFT does not have. Weights between the champion's and the new ones often rank better
-than either (WiSE-FT); and a temperature fitted on validation patients keeps a probability of .5 meaning the same from
+The last three are safeguards that AIFT does not have. Weights between the champion's and the new ones often rank better
+than either (WiSE-FT); a network that restarts from M0 on all labels shows, every few rounds, whether small steps have
+lost something by now; and a temperature fitted on validation patients keeps a probability of .5 meaning the same from
 version to version.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
+
+from overread import metrics
 from overread.config import Trainer
+from overread.trainer.labels import Neighbourhoods
 from overread_learn.evaluate.roc import macro_auc
 from overread_learn.finetune import (
+    Diverged,
+    Drift,
     EpochReport,
+    Fitted,
+    OneClass,
     OtherTraining,
     Recipe,
-    Samples,
     Validation,
     choose,
+    drift,
     finetune,
     probabilities,
     recalibrated,
@@ -33,57 +43,135 @@ SHARES = (0.25, 0.5, 0.75, 1.0)
 """Of the way from the champion to the new weights. Not 0: a challenger that is the champion has nothing to prove."""
 
 
+class Networks(NamedTuple):
+    """What a round starts from; both stay as they are."""
+
+    start: Classifier
+    deployed: bool
+    """Whether `start` is a champion that has learnt something: it is held on to."""
+    m0: Classifier | None
+    """What never saw a label, where drift is to be looked for."""
+
+
 class Learnt(NamedTuple):
     """The challenger, and how it came about."""
 
     model: Classifier
     auc_validation: float
     best_epoch: int
-    share: float
+    trained_on: int
+    """Candidates that it trained on."""
+    share: float = 1.0
     """Of the way from the champion's weights; 1 where nothing was interpolated."""
-    temperature: float
+    temperature: float = 1.0
     """By which its logits were divided; 1 where nothing was recalibrated."""
+    drift: Drift | None = None
+    """Where it was looked for."""
+
+    @property
+    def restarted(self) -> bool:
+        """Whether the challenger is the network that restarted from M0."""
+        return self.drift is not None and self.drift.drifted
+
+    def lineage(self) -> dict[str, str]:
+        """Return how it came about, in words for the registry."""
+        found = {
+            "trained_on": str(self.trained_on),
+            "interpolated": f"{self.share:g}",
+            "temperature": f"{self.temperature:.4g}",
+        }
+        if self.drift:
+            found["drift"] = "restarted from M0 on all labels, not interpolated" if self.restarted else "none"
+        return found
+
+    def figures(self) -> dict[str, float]:
+        """Return its numbers: AUCs on validation patients, and the epoch that was kept."""
+        found = {"auc_validation": self.auc_validation, "best_epoch": float(self.best_epoch)}
+        if self.drift:
+            found |= {"auc_continued": self.drift.auc_continued, "auc_restarted": self.drift.auc_restarted}
+        return found
+
+
+class Terms(NamedTuple):
+    """How every training of a round is done."""
+
+    validation: Validation
+    recipe: Recipe
+    on_epoch: Callable[[EpochReport], None]
 
 
 def learn(
-    parent: Classifier,
-    samples: Samples,
-    validation: Validation,
-    recipe: Recipe,
+    networks: Networks,
+    samples: Neighbourhoods,
+    indices: NDArray[np.intp],
+    terms: Terms,
     settings: Trainer,
     *,
-    deployed: bool,
     checkpoint: Path | None,
-    on_epoch: Callable[[EpochReport], None],
 ) -> Learnt:
-    """Train from the champion.
+    """Train on those of the samples that `indices` names; a restart from M0 learns them all.
 
-    It is `deployed` unless it is the untrained bootstrap, which has nothing to hold on to. A checkpoint of the same
-    training is gone on from, bit for bit; another's is removed.
+    A checkpoint of the same training is gone on from, bit for bit; another's is removed. The restart has a file of its
+    own beside it, so that a round killed there repeats no epoch of either.
 
     Raises:
         ValueError, Diverged: as `overread_learn.finetune.finetune`.
     """
-    if checkpoint:
-        checkpoint.parent.mkdir(parents=True, exist_ok=True)
-        for other in checkpoint.parent.glob("*.pt"):
-            if other != checkpoint:
-                other.unlink()
+    train = samples.part(indices)
+    if len(np.unique(train.labels)) < 2:
+        raise OneClass(f"no two classes among the {len(train)} labels that {settings.training} trains on")
+    restarting = checkpoint.with_stem(f"{checkpoint.stem}-restart") if checkpoint else None
+    _clear(checkpoint, but={checkpoint, restarting})
+    fitted = _fit(networks.start, train, terms, checkpoint)
+    learnt = Learnt(fitted.model, fitted.auc_validation, fitted.best_epoch, len(train))
+    if settings.interpolate and networks.deployed:
+        between = choose(networks.start, learnt.model, train, terms.validation, terms.recipe, SHARES)
+        learnt = learnt._replace(model=between.model, auc_validation=between.auc, share=between.share)
+    if networks.m0:
+        learnt = _unless_drifted(learnt, networks.m0, samples, terms, settings.drift_margin, restarting)
+    if settings.recalibrate:
+        model, temperature = recalibrated(learnt.model, terms.validation)
+        # The mean over the patches is taken of probabilities: their order may change a little.
+        figure = macro_auc(terms.validation[1], probabilities(model, terms.validation[0]))
+        learnt = learnt._replace(model=model, auc_validation=figure, temperature=temperature)
+    _clear(checkpoint, but=())
+    return learnt
+
+
+def _unless_drifted(
+    learnt: Learnt, m0: Classifier, samples: Neighbourhoods, terms: Terms, margin: float, checkpoint: Path | None
+) -> Learnt:
+    """Return what was learnt, with the check; or the restart, as it is, where that is better by the margin."""
+    log.info("drift check: M0 learns all labels", extra={"labels": len(samples)})
     try:
-        fitted = finetune(parent, samples, validation, recipe, on_epoch=on_epoch, checkpoint=checkpoint)
-    except OtherTraining as error:  # pixels were purged since it was written
+        fitted = _fit(m0, samples, terms, checkpoint)
+    except Diverged as error:  # no reason to lose the round
+        log.warning("no drift check", extra={"reason": str(error)})
+        return learnt
+    found = drift(learnt.model, fitted.model, terms.validation, margin)
+    metrics.drift_auc.labels("continued").set(found.auc_continued)
+    metrics.drift_auc.labels("restarted").set(found.auc_restarted)
+    if not found.drifted:
+        return learnt._replace(drift=found)
+    log.warning("drifted", extra={"continued": found.auc_continued, "restarted": found.auc_restarted})
+    return Learnt(fitted.model, found.auc_restarted, fitted.best_epoch, len(samples), drift=found)
+
+
+def _fit(start: Classifier, samples: Neighbourhoods, terms: Terms, checkpoint: Path | None) -> Fitted:
+    validation, recipe, on_epoch = terms
+    try:
+        return finetune(start, samples, validation, recipe, on_epoch=on_epoch, checkpoint=checkpoint)
+    except OtherTraining as error:  # pixels were purged since it was written, or a setting was changed
         log.warning("checkpoint put aside", extra={"reason": str(error)})
         if checkpoint:
             checkpoint.unlink()
-        fitted = finetune(parent, samples, validation, recipe, on_epoch=on_epoch, checkpoint=checkpoint)
-    model, figure, share, temperature = fitted.model, fitted.auc_validation, 1.0, 1.0
-    if settings.interpolate and deployed:
-        between = choose(parent, model, samples, validation, recipe, SHARES)
-        model, figure, share = between.model, between.auc, between.share
-    if settings.recalibrate:
-        model, temperature = recalibrated(model, validation)
-        # The mean over the patches is taken of probabilities: their order may change a little.
-        figure = macro_auc(validation[1], probabilities(model, validation[0]))
+        return finetune(start, samples, validation, recipe, on_epoch=on_epoch, checkpoint=checkpoint)
+
+
+def _clear(checkpoint: Path | None, *, but: Container[Path | None]) -> None:
+    """Remove the checkpoints in the folder of this one: a round that is not under way needs none."""
     if checkpoint:
-        checkpoint.unlink(missing_ok=True)
-    return Learnt(model, figure, fitted.best_epoch, share, temperature)
+        checkpoint.parent.mkdir(parents=True, exist_ok=True)
+        for path in checkpoint.parent.glob("*.pt"):
+            if path not in but:
+                path.unlink()

@@ -13,7 +13,7 @@ from overread.core.errors import InvalidEvent
 from overread.core.events import CandidateReceived, CandidateScored, Event, FindingCorrected, StudyPurged
 from overread.core.splits import Split
 from overread.store.engine import upsert
-from overread.trainer.tables import trainer_labels, trainer_pool, trainer_requests, trainer_scores
+from overread.trainer.tables import trainer_labels, trainer_learnt, trainer_pool, trainer_requests, trainer_scores
 from overread.worker import Effect
 
 
@@ -122,6 +122,6 @@ class Forget(Effect):
     def apply(self, tx: Connection, envelope: Envelope[StudyPurged], _prepared: None) -> Sequence[Event]:
         """Delete its rows."""
         study = envelope.event.key
-        for table in (trainer_pool, trainer_scores, trainer_labels, trainer_requests):
+        for table in (trainer_pool, trainer_scores, trainer_labels, trainer_requests, trainer_learnt):
             tx.execute(delete(table).where(table.c.study == study))
         return ()

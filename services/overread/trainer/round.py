@@ -1,4 +1,4 @@
-"""The round: fine-tune the champion on all labels so far, export, register.
+"""The round: fine-tune the champion on the labels so far, export, register.
 
 It runs in a process of its own, under a lease, and outside any consumer: a round takes minutes and nobody waits for it.
 A round that is killed is run again from the same labels with the same seed; a registration that was already made is
@@ -8,41 +8,36 @@ found by its identity, so no version is registered twice.
 from __future__ import annotations
 
 import logging
-import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
 import torch
 from sqlalchemy import Connection, select
 
 from overread import metrics
 from overread.config import Trainer
 from overread.core.clock import Clock
-from overread.core.errors import Fenced, Misconfigured
+from overread.core.errors import Fenced
 from overread.core.events import ChallengerRegistered, Event, Kind
 from overread.core.splits import Split
 from overread.pacs.views import Views
 from overread.registry import WEIGHTS_FILE, Registry
 from overread.store.engine import Store, upsert
 from overread.store.leases import Lease
+from overread.trainer import curriculum, shelf
 from overread.trainer import labels as teaching
 from overread.trainer.bootstrap import start
-from overread.trainer.learning import Learnt, learn
+from overread.trainer.learning import Learnt, Networks, Terms, learn
 from overread.trainer.recipe import began_at_random, recipe
 from overread.trainer.selection import next_round, open_reads, reference_reads
 from overread.trainer.tables import trainer_rounds
 from overread.trainer.versions import Model, champion, pending
-from overread_learn.export import export, parity
 from overread_learn.finetune import Diverged, EpochReport
-from overread_learn.nets import Classifier, from_bytes, to_bytes
+from overread_learn.nets import Classifier, from_bytes
 
 log = logging.getLogger(__name__)
-
-PARITY = 1e-4
-"""Largest difference of probabilities between PyTorch and the exported file."""
 
 
 class Outcome(NamedTuple):
@@ -50,6 +45,8 @@ class Outcome(NamedTuple):
 
     row: dict[str, object]
     event: ChallengerRegistered | None
+    new: Sequence[teaching.Labelled] = ()
+    """Labels that it knew and its parent did not."""
 
 
 class Task(NamedTuple):
@@ -81,6 +78,7 @@ class Round:
         self._settings, self._lease, self._clock = settings, lease, clock
         self._checkpoints = checkpoints
         self._failed: tuple[str, str] | None = None
+        curriculum.check(settings)
         torch.set_num_threads(settings.threads)
 
     def prepare(self) -> Outcome | None:
@@ -117,12 +115,14 @@ class Round:
     def apply(self, tx: Connection, prepared: Outcome) -> Sequence[Event]:
         """Write the round's row and announce the version."""
         row = {**prepared.row, "changed": self._clock()}
-        if prepared.event is None:
-            log.info("round waits", extra={"round": row["round"], "reason": row["reason"]})
         entry = upsert(trainer_rounds).values(**row)
         tx.execute(entry.on_conflict_do_update(index_elements=["round"], set_=row))
         metrics.rounds.labels(str(row["state"])).inc()
-        return () if prepared.event is None else (prepared.event,)
+        if prepared.event is None:
+            log.info("round waits", extra={"round": row["round"], "reason": row["reason"]})
+            return ()
+        curriculum.remember(tx, prepared.event.round, prepared.new)
+        return (prepared.event,)
 
     def _why_not(
         self,
@@ -184,29 +184,43 @@ class Round:
 
     def _train(self, task: Task) -> Outcome:
         begun = time.monotonic()
-        weights = self._registry.fetch(task.parent.version, WEIGHTS_FILE)
-        if weights is None:
-            reason = f"stopped: the champion, version {task.parent.version}, was imported without weights to train on"
-            return self._fail(task, reason)
+        settings, seed = self._settings, self._settings.seed + task.round
         with self._store.reading() as tx:
             scratch = began_at_random(tx)
-            untrained = tx.execute(select(trainer_rounds.c.version).where(trainer_rounds.c.round == 0)).scalar()
+            beginning = curriculum.beginning(tx, settings, task.round, task.parent.version)
+        network = self._network(beginning.version)
+        if network is None:
+            reason = f"stopped: the champion, version {beginning.version}, was imported without weights to train on"
+            return self._fail(task, reason)
         log.info("round begins", extra={"round": task.round, "labels": len(task.train), "parent": task.parent.version})
         samples = teaching.Neighbourhoods(self._views, task.train)
+        planned = curriculum.planned(settings, network, samples, beginning.known, seed)
         try:
             learnt = learn(
-                from_bytes(weights),
+                Networks(network, beginning.deployed, self._network(beginning.m0)),
                 samples,
-                teaching.fixed_patches(self._views, task.validation),
-                recipe(self._views.application, self._settings, seed=self._settings.seed + task.round, scratch=scratch),
-                self._settings,
-                deployed=task.parent.version != untrained,
+                planned.indices,
+                Terms(
+                    teaching.fixed_patches(self._views, task.validation),
+                    recipe(self._views.application, settings, seed=seed, scratch=scratch),
+                    lambda report: self._report(task.round, report),
+                ),
+                settings,
                 checkpoint=self._checkpoints / f"{self._identity(task)}.pt" if self._checkpoints else None,
-                on_epoch=lambda report: self._report(task.round, report),
             )
         except (Diverged, ValueError) as error:  # pixels purged since, or rates too high: said, and tried with more
             return self._fail(task, f"waiting: {error}")
-        return self._registered(task, learnt, len(samples), time.monotonic() - begun)
+        known = {
+            "training": settings.training,
+            "start": str(beginning.m0 if learnt.restarted else beginning.version),
+            "labels": str(len(samples)),
+        }
+        return self._registered(task, learnt, known, time.monotonic() - begun)._replace(new=planned.new)
+
+    def _network(self, version: int | None) -> Classifier | None:
+        """Fetch a network; None where there is no version, or none of its weights."""
+        weights = None if version is None else self._registry.fetch(version, WEIGHTS_FILE)
+        return None if weights is None else from_bytes(weights)
 
     def _fail(self, task: Task, reason: str) -> Outcome:
         """Say why, and remember under what: only other labels or another champion change it."""
@@ -217,17 +231,16 @@ class Round:
     def _identity(task: Task) -> str:
         return f"round-{task.round}-{task.parent.sha256[:16]}-{teaching.digest(task.train)[:16]}"
 
-    def _registered(self, task: Task, learnt: Learnt, labels: int, seconds: float) -> Outcome:
+    def _registered(self, task: Task, learnt: Learnt, known: dict[str, str], seconds: float) -> Outcome:
         lineage = {
             "strategy": self._settings.strategy,
             "parent": str(task.parent.version),
             "parent_sha256": task.parent.sha256,
             "labels_sha256": teaching.digest(task.train),
-            "labels": str(labels),
-            "interpolated": f"{learnt.share:g}",
-            "temperature": f"{learnt.temperature:.4g}",
+            **known,
+            **learnt.lineage(),
         }
-        numbers = {"auc_validation": learnt.auc_validation, "best_epoch": float(learnt.best_epoch)}
+        numbers = learnt.figures()
         version, sha256 = self._register(self._identity(task), learnt.model, Kind.ROUND, lineage, numbers)
         log.info("challenger registered", extra={"round": task.round, "version": version, **numbers})
         row: dict[str, object] = {
@@ -252,7 +265,7 @@ class Round:
             round=task.round,
             parent=task.parent.version,
             strategy=self._settings.strategy,
-            labels=labels,
+            labels=int(lineage["labels"]),
             auc_validation=learnt.auc_validation,
         )
         return Outcome(row, event)
@@ -260,28 +273,9 @@ class Round:
     def _register(
         self, identity: str, model: Classifier, kind: Kind, lineage: dict[str, str], numbers: dict[str, float]
     ) -> tuple[int, str]:
-        """Export, hold the file against PyTorch, and put both on the shelf; returns version and SHA-256.
-
-        Raises:
-            Misconfigured: the exported file computes something else than the network.
-        """
-        application = self._views.application
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / "model.onnx"
-            sha256 = export(model, application, path, extra={"overread.kind": kind})
-            size = application.input_px
-            probe = np.random.default_rng(0).normal(size=(32, 3, size, size)).astype(np.float32)
-            difference = parity(model, path, probe)
-            if difference > PARITY:
-                raise Misconfigured(f"the exported model differs from PyTorch by {difference:.1e} (limit {PARITY})")
-            return self._registry.register(
-                identity,
-                model=path.read_bytes(),
-                weights=to_bytes(model),
-                tags={"kind": kind, "sha256": sha256, "application": application.name, **lineage},
-                parameters={"arch": model.arch, "seed": self._settings.seed, **lineage},
-                metrics={**numbers, "parity": difference},
-            )
+        return shelf.put(
+            self._registry, self._views.application, identity, model, kind, lineage, numbers, seed=self._settings.seed
+        )
 
     @staticmethod
     def _report(number: int, report: EpochReport) -> None:

@@ -120,3 +120,16 @@ trainer_rounds = Table(
 )
 """`state`: waiting (for more labels), reading (what was asked for), stopped (nobody may ask), each with its reason |
 registered. `labels_sha256` is what it learnt, or what it had when it said so. Round 0 is the bootstrap."""
+
+trainer_learnt = Table(
+    "trainer_learnt",
+    metadata,
+    Column("round", Integer, nullable=False),
+    Column("candidate", String, nullable=False),
+    Column("study", String, nullable=False),
+    Column("version", Integer, nullable=False),
+    PrimaryKeyConstraint("round", "candidate"),
+    Index("trainer_learnt_study", "study"),
+)
+"""The labels, each in its version, that a registered round knew and its parent did not. What a version has learnt is
+told by its line of parents: a rejected round's labels are new to the next one, and so are they after a roll-back."""
