@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed
 OUT ?= build/demo
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint types bench-arithmetic parts bench-labels clean
+.PHONY: help install demo test lint types bench-arithmetic parts bench-labels bench-depth clean
 
 help: ## List the commands.
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "%-16s %s\n", $$1, $$2}'
@@ -48,6 +48,9 @@ parts: ## Install the real parts that some tests need: dcmtk and Chromium (Debia
 
 bench-labels: install ## Compare strategies on the reference data (hours; goes on where it was): SHARED=folder.
 	$(BIN)/python -m overread_learn.bench.labels --shared $(SHARED) $(ARGS)
+
+bench-depth: install ## Every depth over shares of the labels, on the reference data (hours; goes on where it was): SHARED=folder.
+	$(BIN)/python -m overread_learn.bench.depth --shared $(SHARED) $(ARGS)
 
 clean: ## Remove what the other commands made, .venv included.
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

@@ -6,7 +6,19 @@ import pytest
 import torch
 
 from depth.toys import RECIPE, Toy, held, pairs
-from overread_learn.depth import SCRATCH, Cohort, Finding, Network, Share, finetune_last, judge, stratified, study
+from overread_learn.depth import (
+    SCRATCH,
+    Cohort,
+    Finding,
+    Network,
+    Share,
+    find,
+    finetune_last,
+    judge,
+    stratified,
+    wished,
+)
+from overread_learn.evaluate import macro_auc
 from overread_learn.finetune import OneClass, finetune
 from overread_learn.nets import Classifier, build
 
@@ -23,52 +35,46 @@ def network(tmp_path_factory: pytest.TempPathFactory) -> Network:
     return Network("squeezenet1_1", 2, path, BRIEF, scratch=replace(BRIEF, rate=0.02))
 
 
-def timeless(findings: list[Finding]) -> list[Finding]:
-    return [finding._replace(seconds=0) for finding in findings]
+def timeless(finding: Finding) -> dict[str, object]:
+    table = finding._asdict()
+    return {name: value for name, value in table.items() if "seconds" not in name} | {"scores": finding.scores.tolist()}
 
 
 def test_every_depth_and_scratch_for_every_share_and_seed(network: Network) -> None:
-    found = list(study(network, COHORT, sizes=[50, 100], seeds=[3, 4], depths=[1, 2], patches=2))
-    assert [finding.key for finding in found] == [
+    assert wished(network, sizes=[50, 100], seeds=[3, 4], depths=[1, 2]) == [
         (share, depth, seed) for seed in (3, 4) for share in (50, 100) for depth in (1, 2, SCRATCH)
     ]
-    assert [finding.labels for finding in found] == 2 * [10, 10, 10, 20, 20, 20]
-    assert [finding.blocks for finding in found] == 4 * ["head", "stage4-head", "scratch"]
-    assert {finding.arch for finding in found} == {"squeezenet1_1"}
-    assert all(finding.seconds > 0 for finding in found)
-    # One of them, done by hand.
+    without = network._replace(scratch=None)
+    assert wished(without, sizes=[10], seeds=[0]) == [(10, depth, 0) for depth in range(1, 6)]
+
+
+def test_a_finding_is_what_it_says(network: Network) -> None:
+    found = find(network, COHORT, (50, 2, 4), patches=2)
+    # Done by hand.
     share = Share(COHORT.train, stratified(COHORT.train.labels, 4)[:10])
     start = build("squeezenet1_1", 2, network.weights, seed=4)
     fitted = finetune_last(start, 2, share, COHORT.validation[:2], replace(BRIEF, seed=4), patches=2)
-    assert found[7].key == (50, 2, 4)
     on_test, on_validation = judge(fitted.model, COHORT.test), judge(fitted.model, COHORT.validation)
-    assert (found[7].auc, found[7].interval) == (on_test.auc, on_test.interval)
-    assert (found[7].auc_validation, found[7].se_validation) == (on_validation.auc, on_validation.se)
+    assert (found.arch, found.labels, found.blocks, found.key) == ("squeezenet1_1", 10, "stage4-head", (50, 2, 4))
+    assert (found.auc, found.interval) == (on_test.auc, on_test.interval)
+    assert (found.auc_validation, found.se_validation) == (on_validation.auc, on_validation.se)
+    assert macro_auc(COHORT.test.labels, found.scores) == pytest.approx(found.auc)
+    assert min(found.seconds, found.core_seconds, found.validation_core_seconds) > 0
+    assert timeless(find(network, COHORT, (50, 2, 4), patches=2)) == timeless(found)
 
 
 def test_scratch_knows_nothing_of_the_weights(network: Network) -> None:
-    (found,) = study(network, COHORT, sizes=[100], seeds=[5], depths=[])
+    found = find(network, COHORT, (100, SCRATCH, 5))
     share = Share(COHORT.train, stratified(COHORT.train.labels, 5))
     empty = build("squeezenet1_1", 2, None, seed=5)
     fitted = finetune(empty, share, COHORT.validation[:2], replace(BRIEF, rate=0.02, seed=5))
-    assert found.depth == SCRATCH
+    assert (found.depth, found.blocks) == (SCRATCH, "scratch")
     assert found.auc == judge(fitted.model, COHORT.test).auc
 
 
-def test_it_yields_one_by_one_and_goes_on_from_what_is_done(network: Network) -> None:
-    ask = {"sizes": [50, 100], "seeds": [3], "depths": [1], "patches": 1}
-    whole = list(study(network, COHORT, **ask))
-    under_way = study(network, COHORT, **ask)
-    kept = [next(under_way), next(under_way)]
-    under_way.close()
-    rest = list(study(network, COHORT, **ask, done={finding.key for finding in kept}))
-    assert timeless(kept + rest) == timeless(whole)
-    assert len(rest) == 2
-
-
-def test_all_depths_and_no_scratch(network: Network) -> None:
-    found = study(network._replace(scratch=None), COHORT, sizes=[100], seeds=[1], patches=1, most=6)
-    assert [(finding.depth, finding.labels) for finding in found] == [(depth, 6) for depth in range(1, 6)]
+def test_no_more_candidates_than_asked_for(network: Network) -> None:
+    assert find(network, COHORT, (100, 1, 1), patches=1, most=6).labels == 6
+    assert find(network, COHORT, (1, 1, 1), patches=1).labels == 2  # one of each class
 
 
 @pytest.mark.parametrize("labels", [pairs(40), (np.arange(50) < 3).astype(int), np.repeat([0, 1, 2], [30, 12, 2])])
@@ -106,14 +112,15 @@ def test_no_patient_stands_on_two_sides() -> None:
 def test_what_cannot_be_studied(network: Network) -> None:
     for size in (0, 101):
         with pytest.raises(ValueError, match=rf"1 to 100 per cent, got \[{size}\]"):
-            next(study(network, COHORT, sizes=[50, size], seeds=[1]))
+            wished(network, sizes=[50, size], seeds=[1])
     with pytest.raises(OneClass):
-        next(study(network, replace(COHORT, train=Toy(np.ones(20, int))), sizes=[50], seeds=[1]))
+        find(network, replace(COHORT, train=Toy(np.ones(20, int))), (50, 1, 1))
+    with pytest.raises(ValueError, match="no recipe for learning from scratch"):
+        find(network._replace(scratch=None), COHORT, (50, SCRATCH, 1))
 
 
 @pytest.mark.parametrize("arch", ["squeezenet1_1", "mobilenet_v2"])
 def test_published_weights(shared: Path, arch: str) -> None:
     network = Network(arch, 2, shared / "weights" / f"{arch}.pth", replace(RECIPE, rate=5e-4, head_rate=1e-3), None)
-    found = list(study(network, COHORT, sizes=[100], seeds=[1], depths=[1, 3], patches=2))
-    assert [finding.depth for finding in found] == [1, 3]
+    found = [find(network, COHORT, (100, depth, 1), patches=2) for depth in (1, 3)]
     assert max(finding.auc_validation for finding in found) > 0.7

@@ -84,7 +84,17 @@ def test_finetune_export_evaluate_select_explain(dots: Path, tmp_path: Path) -> 
 
 
 def test_depth_goes_on_where_it_was_broken_off(dots: Path, shared: Path, tmp_path: Path) -> None:
-    words = ("depth", "--candidates", dots, "--application", dots / "dots.toml", "--out", tmp_path / "depth")
+    words = (
+        "depth",
+        "--candidates",
+        dots,
+        "--application",
+        dots / "dots.toml",
+        "--out",
+        tmp_path / "depth",
+        "--workers",
+        "2",
+    )
     words += ("--weights", shared / "weights/squeezenet1_1.pth", "--seeds", "1", "--epochs", "1", "--most", "40")
     first = json.loads(learn(*words, "--sizes", "50", "--depths", "1", "--json"))
     assert [(row["share"], row["depth"]) for row in first] == [(50, 1)]
@@ -92,6 +102,11 @@ def test_depth_goes_on_where_it_was_broken_off(dots: Path, shared: Path, tmp_pat
     assert [row["depth"] for row in both] == [1, 2, "scratch"]
     assert both[0] == first[0]
     assert "go on with --resume" in learn(*words, "--sizes", "50", fails=True)
+    other = learn(*words, "--sizes", "50", "--depths", "1", "--workers", "1", "--resume", fails=True)
+    assert "was made under other rules (workers: 2 then, 1 now" in other
+    shown = learn(*words, "--sizes", "50", "--depths", "1,2", "--scratch", "--resume")
+    assert "stage4-head" in shown
+    assert "core seconds" in shown
 
 
 def test_strategies_are_listed_with_their_grammar() -> None:

@@ -1,5 +1,6 @@
 import hashlib
 import io
+import re
 import urllib.request
 from pathlib import Path
 from typing import Any
@@ -63,6 +64,21 @@ def test_weights_by_file_keep_the_trunk_and_renew_the_head(tmp_path: Path, arch:
         assert all(torch.equal(value, theirs[name]) for name, value in ours.items() if "weight" in name) is same
     trunk = parameters_by_role(pretrained)[0]
     assert all(torch.equal(value, trunk[name]) for name, value in parameters_by_role(one)[0].items())
+
+
+def test_densenets_published_weights_have_older_names(tmp_path: Path) -> None:
+    published = Classifier("densenet121", 1000)
+    old = {
+        re.sub(r"(denselayer\d+\.[a-z]+)(\d)", r"\1.\2", name): value
+        for name, value in published.net.state_dict().items()
+    }
+    assert "features.denseblock1.denselayer1.norm.1.weight" in old
+    assert "features.transition1.norm.weight" in old
+    torch.save(old, tmp_path / "densenet.pth")
+    loaded = build("densenet121", 2, tmp_path / "densenet.pth", seed=0)
+    head = set(parameters_by_role(loaded)[1])
+    theirs = published.state_dict()
+    assert all(torch.equal(value, theirs[name]) for name, value in loaded.state_dict().items() if name not in head)
 
 
 def test_weights_of_another_network(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from overread_learn.bench.chest import convert
+from overread_learn.bench.reference import candidates
 
 __all__ = ["POOLS", "Pool", "table"]
 
@@ -64,12 +64,7 @@ def main() -> None:
 
 
 def _compare(pool: Pool, strategies: Sequence[str], asked: argparse.Namespace) -> None:
-    folder, application = asked.shared / "data" / pool.set, "fundus-microaneurysm"
-    if pool.set == "cxr_pneumonia":
-        source, folder = folder, asked.out / "chest"
-        application = str(folder / "application.toml")
-        if not folder.exists():
-            convert(source, folder)
+    folder, application = candidates(asked.shared, pool.set, asked.out)
     words = ["labels", "--candidates", folder, "--application", application, "--arch", "squeezenet1_1"]
     words += ["--weights", asked.shared / "weights" / "squeezenet1_1.pth", "--budgets", BUDGETS]
     words += ["--strategies", ",".join(strategies), "--seeds", asked.seeds, "--resume"]

@@ -7,7 +7,7 @@ import typer
 
 from overread_learn.printing import complain
 
-MODULES = ("labels", "choose", "learn", "judge", "demo")
+MODULES = ("labels", "choose", "learn", "depth", "judge", "demo")
 
 
 def program() -> typer.Typer:

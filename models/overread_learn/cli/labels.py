@@ -2,22 +2,20 @@
 
 import json
 import os
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from overread_learn.applications import load
 from overread_learn.cli.app import Application, Arch, Candidates, Json, Weights, app, digest_of, numbers, weights_file
-from overread_learn.experiment.candidate_set import read
+from overread_learn.cli.gathered import bars, gathered
 from overread_learn.experiment.comparison import Comparison, write
 from overread_learn.experiment.comparison import Progress as News
-from overread_learn.experiment.material import Material, gather
+from overread_learn.experiment.material import Material
 from overread_learn.experiment.protocol import Protocol
-from overread_learn.printing import err, out, show, tabulate
+from overread_learn.printing import out, show, tabulate
 
 DEFAULT = "random,auto,diversity@.25,margin"
 
@@ -64,16 +62,7 @@ def labels(
     --budgets 50,50,100 --out build/labels`
     """
     chosen, file = load(application), weights_file(arch, weights)
-    found = read(candidates)
-    out_folder.mkdir(parents=True, exist_ok=True)
-    with _progress() as progress:
-        task = progress.add_task("images", total=len(found.images))
-        material = gather(
-            found,
-            chosen,
-            out_folder / "material",
-            lambda done, total: progress.update(task, completed=done, total=total),
-        )
+    material = gathered(candidates, chosen, out_folder / "material")
     comparison = Comparison(
         Protocol(
             application=chosen.to_json(),
@@ -118,7 +107,7 @@ def _names(text: str) -> Sequence[str]:
 
 def _run(comparison: Comparison, workers: int) -> None:
     protocol, wished = comparison.protocol, len(comparison.seeds) * len(comparison.strategies)
-    with _progress() as progress:
+    with bars() as progress:
         whole = progress.add_task("runs", total=wished)
         under_way: dict[tuple[str, int], Any] = {}
 
@@ -150,16 +139,3 @@ def _finish(comparison: Comparison, material: Material, folder: Path) -> dict[st
     report(runs, summary, material, comparison.protocol, folder / "report.html")
     kept: dict[str, Any] = json.loads((folder / "labels.json").read_text(encoding="utf-8"))
     return kept
-
-
-@contextmanager
-def _progress() -> Iterator[Progress]:
-    columns = (
-        TextColumn("{task.description}", markup=False),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=err) as progress:
-        yield progress

@@ -10,7 +10,7 @@ from overread_learn.evaluate import clustered_auc
 from overread_learn.finetune.predict import probabilities
 from overread_learn.nets.classifier import Classifier
 
-__all__ = ["Figure", "Held", "judge"]
+__all__ = ["Figure", "Held", "figure", "judge"]
 
 
 class Held(NamedTuple):
@@ -33,7 +33,12 @@ class Figure(NamedTuple):
 
 
 def judge(model: Classifier, held: Held) -> Figure:
-    """Return the AUC of the mean patch probability (Obuchowski 1997, as `clustered_auc`).
+    """Return how good a network is on held-out candidates, by its mean patch probabilities; errors as `figure`."""
+    return figure(probabilities(model, held.patches), held)
+
+
+def figure(scores: NDArray[np.float64], held: Held) -> Figure:
+    """Return the AUC of scores, (n, C), of held-out candidates (Obuchowski 1997, as `clustered_auc`).
 
     For more than two classes it is the mean, over those present, of one class against the rest, and so are its error
     and its interval: the error of a mean is at most the mean of the errors, so they are never too small.
@@ -41,9 +46,8 @@ def judge(model: Classifier, held: Held) -> Figure:
     Raises OneClass where a class is missing (of more than two: all but one), and ValueError where fewer than two
     patients have a class, or have others.
     """
-    scores = probabilities(model, held.patches)
     present = np.unique(held.labels)
-    positives = [1] if model.classes == 2 or len(present) < 2 else present.tolist()
+    positives = [1] if scores.shape[1] == 2 or len(present) < 2 else present.tolist()
     areas = [clustered_auc(held.labels == value, scores[:, value], held.patients) for value in positives]
     auc, se, lower, upper = (float(value) for value in np.mean([area[:4] for area in areas], axis=0))
     return Figure(auc, se, (lower, upper))

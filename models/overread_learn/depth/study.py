@@ -4,7 +4,7 @@ Every depth, and the same network from scratch, over growing shares of one train
 """
 
 import time
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
@@ -14,12 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from overread_learn.depth.cache import PATCHES, finetune_last
-from overread_learn.depth.held import Held, judge
+from overread_learn.depth.held import Held, figure, judge
 from overread_learn.finetune import Fitted, Recipe, Samples, finetune
+from overread_learn.finetune.predict import probabilities
 from overread_learn.nets.blocks import blocks, span
 from overread_learn.nets.classifier import Classifier, build
 
-__all__ = ["SCRATCH", "Cohort", "Depth", "Finding", "Key", "Network", "Share", "stratified", "study"]
+__all__ = ["SCRATCH", "Cohort", "Depth", "Finding", "Key", "Network", "Share", "find", "stratified", "wished"]
 
 SCRATCH: Literal["scratch"] = "scratch"
 Depth = int | Literal["scratch"]
@@ -102,12 +103,18 @@ class Finding(NamedTuple):
     auc: float
     """On the test patients."""
     interval: tuple[float, float]
-    """95 %, with patients as clusters."""
+    """95 %, with patients as clusters; of this one network, so not of another seed's."""
     auc_validation: float
     """On the validation patients, where the epoch was chosen; `shallowest` can choose a depth by it."""
     se_validation: float
     seconds: float
-    """To train, the trunk's features among it."""
+    """To train, the trunk's features and the AUC after each epoch among it."""
+    core_seconds: float
+    """The same, of all cores together: unlike ``seconds``, hardly longer where other processes want the cores too."""
+    validation_core_seconds: float
+    """To judge the validation patients once, by the whole network."""
+    scores: NDArray[np.float64]
+    """Of the test candidates, (n, C)."""
 
     @property
     def key(self) -> Key:
@@ -115,57 +122,59 @@ class Finding(NamedTuple):
         return self.share, self.depth, self.seed
 
 
-def study(
-    network: Network,
-    cohort: Cohort,
-    *,
-    sizes: Sequence[int],
-    seeds: Sequence[int],
-    depths: Sequence[int] | None = None,
-    patches: int = PATCHES,
-    most: int = MOST,
-    done: Collection[Key] = (),
-) -> Iterator[Finding]:
-    """Yield one finding for each seed, share and depth: all depths, unless ``depths`` names some, and then scratch.
+def wished(
+    network: Network, *, sizes: Sequence[int], seeds: Sequence[int], depths: Sequence[int] | None = None
+) -> list[Key]:
+    """Return what a study is to find, the first seeds first: each share at every depth, and then from scratch.
 
-    ``sizes`` are per cent of at most ``most`` training candidates. A seed draws the head, the candidates and the order;
-    its smaller shares lie inside its larger ones, and each holds the classes in the proportions of the whole. All
-    depths have equal epochs, so a smaller share has fewer steps. What ``done`` names is left out, so that a study
-    that was broken off goes on from the findings that were kept.
-
-    Raises ValueError on a size that is not in 1..100, and what `build`, `finetune_last` and `judge` raise.
+    ``sizes`` are per cent; ``depths`` are all, unless named. Raises ValueError on a size that is not in 1..100, and
+    what `build` and `blocks` raise.
     """
     wrong = [size for size in sizes if not 1 <= size <= 100]  # per cent
     if wrong:
         raise ValueError(f"a share is 1 to 100 per cent, got {wrong}")
-    for seed in seeds:
-        start = build(network.arch, network.classes, network.weights, seed)
-        known = range(1, len(blocks(start)) + 1)
-        jobs: list[tuple[Depth, Recipe]] = [(depth, network.recipe) for depth in (known if depths is None else depths)]
-        if network.scratch:
-            jobs.append((SCRATCH, network.scratch))
-        order = stratified(cohort.train.labels, seed)[:most]
-        for share, (depth, recipe) in product(sizes, jobs):
-            if (share, depth, seed) not in done:
-                count = max(network.classes, int(len(order) * share / 100 + 0.5))
-                train = Share(cohort.train, order[:count])
-                begun = time.perf_counter()
-                fitted = _fit(start, depth, train, cohort.validation, replace(recipe, seed=seed), patches)
-                seconds = time.perf_counter() - begun
-                chosen_on, tested = judge(fitted.model, cohort.validation), judge(fitted.model, cohort.test)
-                yield Finding(
-                    arch=network.arch,
-                    share=share,
-                    labels=len(train),
-                    depth=depth,
-                    blocks=SCRATCH if depth == SCRATCH else span(start, depth),
-                    seed=seed,
-                    auc=tested.auc,
-                    interval=tested.interval,
-                    auc_validation=chosen_on.auc,
-                    se_validation=chosen_on.se,
-                    seconds=seconds,
-                )
+    if depths is None:
+        depths = range(1, len(blocks(build(network.arch, network.classes, None, 0))) + 1)
+    wanted: list[Depth] = [*depths, SCRATCH] if network.scratch else [*depths]
+    return [(share, depth, seed) for seed, share, depth in product(seeds, sizes, wanted)]
+
+
+def find(network: Network, cohort: Cohort, key: Key, *, patches: int = PATCHES, most: int = MOST) -> Finding:
+    """Train one network on a share of at most ``most`` training candidates, and judge it on the test patients.
+
+    The seed draws the head, the candidates and the order; its smaller shares lie inside its larger ones, and each holds
+    the classes in the proportions of the whole. All depths have equal epochs, so a smaller share has fewer steps.
+    ``patches`` is that of `finetune_last`. Raises what `build`, `finetune_last` and `judge` raise.
+    """
+    share, depth, seed = key
+    start = build(network.arch, network.classes, network.weights, seed)
+    order = stratified(cohort.train.labels, seed)[:most]
+    count = max(network.classes, int(len(order) * share / 100 + 0.5))
+    train = Share(cohort.train, order[:count])
+    began, cores_began = time.perf_counter(), time.process_time()
+    fitted = _fit(network, start, depth, train, cohort.validation, seed, patches)
+    seconds, core_seconds = time.perf_counter() - began, time.process_time() - cores_began
+    cores_began = time.process_time()
+    chosen_on = judge(fitted.model, cohort.validation)
+    validation_core_seconds = time.process_time() - cores_began
+    scores = probabilities(fitted.model, cohort.test.patches)
+    tested = figure(scores, cohort.test)
+    return Finding(
+        arch=network.arch,
+        share=share,
+        labels=len(train),
+        depth=depth,
+        blocks=SCRATCH if depth == SCRATCH else span(start, depth),
+        seed=seed,
+        auc=tested.auc,
+        interval=tested.interval,
+        auc_validation=chosen_on.auc,
+        se_validation=chosen_on.se,
+        seconds=seconds,
+        core_seconds=core_seconds,
+        validation_core_seconds=validation_core_seconds,
+        scores=scores,
+    )
 
 
 def stratified(labels: NDArray[np.integer], seed: int) -> NDArray[np.int64]:
@@ -178,8 +187,13 @@ def stratified(labels: NDArray[np.integer], seed: int) -> NDArray[np.int64]:
     return order[np.argsort(place[order], kind="stable")]
 
 
-def _fit(start: Classifier, depth: Depth, train: Samples, validation: Held, recipe: Recipe, patches: int) -> Fitted:
-    if depth == SCRATCH:
-        empty = build(start.arch, start.classes, None, recipe.seed)
-        return finetune(empty, train, validation[:2], recipe)
-    return finetune_last(start, depth, train, validation[:2], recipe, patches=patches)
+def _fit(
+    network: Network, start: Classifier, depth: Depth, train: Samples, validation: Held, seed: int, patches: int
+) -> Fitted:
+    if depth != SCRATCH:
+        recipe = replace(network.recipe, seed=seed)
+        return finetune_last(start, depth, train, validation[:2], recipe, patches=patches)
+    if network.scratch is None:
+        raise ValueError("the network has no recipe for learning from scratch")
+    empty = build(network.arch, network.classes, None, seed)
+    return finetune(empty, train, validation[:2], replace(network.scratch, seed=seed))

@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from overread_learn.evaluate.bootstrap import PatientBootstrap
 from overread_learn.evaluate.roc import macro_auc
 
-__all__ = ["Axis", "Runs", "Summary", "alc", "labels_to_reach", "summarise"]
+__all__ = ["Axis", "Runs", "Summary", "alc", "labels_to_reach", "seed_weights", "summarise"]
 
 Axis = Literal["linear", "log2"]
 """How labels are spaced: as they are, or each doubling one unit."""
@@ -132,12 +132,17 @@ def _mean_curves(
     """Return the mean over seeds, then over each replicate's drawn seeds, (1 + replicates, steps)."""
     names = sorted(of_seeds, key=str)
     values = np.array([[aucs(scores) for _, scores in of_seeds[name]] for name in names])
+    means: NDArray[np.float64] = np.einsum("rs,str->rt", seed_weights(names, replicates, seed), values)
+    return means
+
+
+def seed_weights(names: Sequence[int], replicates: int, seed: int) -> NDArray[np.float64]:
+    """Return each seed's weight in the mean over seeds, then in that of each replicate's, (1 + replicates, names)."""
     # Seeded by what the seeds are called: strategies that ran the same seeds draw the same ones.
     rng = np.random.default_rng([seed, zlib.crc32(" ".join(map(str, names)).encode())])
     drawn = rng.multinomial(len(names), np.full(len(names), 1 / len(names)), size=replicates)
-    weights = np.concatenate([np.ones((1, len(names))), drawn]) / len(names)
-    means: NDArray[np.float64] = np.einsum("rs,str->rt", weights, values)
-    return means
+    weights: NDArray[np.float64] = np.concatenate([np.ones((1, len(names))), drawn]) / len(names)
+    return weights
 
 
 def _reach(labels: NDArray[np.float64], rows: NDArray[np.float64], targets: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -2,12 +2,11 @@
 
 import hashlib
 import json
-import multiprocessing
 import os
 import platform
 import subprocess
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -20,6 +19,7 @@ from overread_learn.acquisition.strategy import meaning, strategy
 from overread_learn.applications import Application
 from overread_learn.experiment.material import Material
 from overread_learn.experiment.oracle import ORACLE
+from overread_learn.experiment.processes import CONTEXT, spread, threads_of
 from overread_learn.experiment.protocol import Protocol
 from overread_learn.files import write_whole
 
@@ -104,26 +104,17 @@ class Comparison:
             return
         self.raw.mkdir(parents=True, exist_ok=True)
         circumstances = self._circumstances()
-        context = multiprocessing.get_context("spawn")  # torch's threads do not survive a fork
-        threads = max(1, (os.cpu_count() or 1) // workers)
+        threads = threads_of(workers)
         if self.protocol.depth is not None:
-            with ProcessPoolExecutor(1, context) as alone:
+            with ProcessPoolExecutor(1, CONTEXT) as alone:
                 alone.submit(_compute, self, threads * workers).result()
-        with context.Manager() as manager:
+        with CONTEXT.Manager() as manager:
             news = manager.Queue()
-            pool = ProcessPoolExecutor(
-                workers, context, initializer=partial(_prepare, self, threads, circumstances, news)
-            )
-            try:
-                futures = {pool.submit(_one, *job): job for job in left}
-                for future in as_completed(futures):
-                    run = future.result()
-                    while not news.empty():
-                        on_progress(news.get())
-                    on_progress(Progress(*futures[future], run["steps"][-1]["labels"], done=True))
-                    yield run
-            finally:
-                pool.shutdown(cancel_futures=True)
+            for job, run in spread(_one, left, workers, partial(_prepare, self, threads, circumstances, news)):
+                while not news.empty():
+                    on_progress(news.get())
+                on_progress(Progress(*job, run["steps"][-1]["labels"], done=True))
+                yield run
 
     def _circumstances(self) -> dict[str, Any]:
         return {

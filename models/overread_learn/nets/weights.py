@@ -2,6 +2,7 @@
 
 import hashlib
 import pickle
+import re
 import urllib.request
 from collections.abc import Mapping
 from io import BytesIO
@@ -16,6 +17,9 @@ __all__ = ["WeightsUnavailable", "cached", "imagenet", "read", "unpack"]
 
 TIMEOUT_S = 10
 """A download that is silent for this long counts as no network."""
+
+OLD_DENSENET = re.compile(r"(denselayer\d+\.(?:norm|relu|conv))\.([12]\.)")
+"""DenseNet's published weights are older than torchvision's names: ``norm.1.weight`` is ``norm1.weight`` there now."""
 
 
 class WeightsUnavailable(OSError):
@@ -40,14 +44,14 @@ def cached(arch: str) -> Path:
 
 
 def read(path: Path) -> Mapping[str, torch.Tensor]:
-    """Read a state_dict without running any code that the file may carry.
+    """Read a state_dict without running any code that the file may carry, under the names that torchvision has today.
 
     Raises FileNotFoundError where there is no file, ValueError where it holds something else.
     """
     state = unpack(path.read_bytes(), str(path))
     if not isinstance(state, Mapping) or not all(isinstance(value, torch.Tensor) for value in state.values()):
         raise ValueError(f"{path} is no state_dict: a mapping from names to tensors is needed")
-    return state
+    return {OLD_DENSENET.sub(r"\1\2", name): value for name, value in state.items()}
 
 
 def unpack(content: bytes, what: str) -> object:

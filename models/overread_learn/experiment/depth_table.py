@@ -1,0 +1,138 @@
+"""What the findings of a study of depths say together: AUCs over seeds with intervals, differences, core seconds.
+
+Intervals are 95 % percentiles of a bootstrap over seeds and test patients, as for learning curves: both are drawn with
+replacement, the same patients for all depths and shares, the same seeds for all that ran the same ones. Differences are
+therefore paired. Few seeds make it coarse: of three, one draw in nine takes a single seed thrice.
+"""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from overread_learn.depth import SCRATCH, Depth, shallowest
+from overread_learn.evaluate.bootstrap import PatientBootstrap
+from overread_learn.evaluate.curves import seed_weights
+from overread_learn.evaluate.roc import macro_auc
+from overread_learn.experiment.run import unpacked
+
+__all__ = ["Cell", "DepthTable", "Estimate"]
+
+
+class Estimate(NamedTuple):
+    """A figure and its 95 % interval."""
+
+    value: float
+    lower: float
+    upper: float
+
+    @classmethod
+    def of(cls, replicates: NDArray[np.float64]) -> "Estimate":
+        """Return the first of some figures, and the interval that holds 95 % of the others."""
+        lower, upper = np.quantile(replicates[1:], [0.025, 0.975])
+        return cls(float(replicates[0]), float(lower), float(upper))
+
+
+class Cell(NamedTuple):
+    """Some depth on some share of the labels, over seeds."""
+
+    depth: Depth | None
+    """None where the seeds differ in it."""
+    blocks: str
+    labels: int
+    seeds: tuple[int, ...]
+    replicates: NDArray[np.float64]
+    """The mean test AUC, then that of each replicate, (1 + replicates,)."""
+    auc_validation: float
+    seconds: float
+    """Means over the seeds, as are the following."""
+    core_seconds: float
+    validation_core_seconds: float
+
+    @property
+    def auc(self) -> Estimate:
+        """The mean test AUC."""
+        return Estimate.of(self.replicates)
+
+    def minus(self, other: "Cell") -> Estimate:
+        """Return the paired difference of the test AUCs."""
+        return Estimate.of(self.replicates - other.replicates)
+
+
+class DepthTable:
+    """The findings of one file, by share and depth; ``shares`` and ``depths`` name what was run at all."""
+
+    def __init__(self, facts: Mapping[str, Any], replicates: int = 1000) -> None:
+        """Take a file's JSON, as `overread_learn.experiment.depths.DepthStudy` writes it."""
+        truth = np.array(facts["test"]["labels"])
+        draws = PatientBootstrap(truth, facts["test"]["patients"], replicates=replicates, seed=0)
+        self._replicates = replicates
+        self._rows: dict[tuple[int, Depth], dict[int, Mapping[str, Any]]] = {}
+        self._aucs: dict[tuple[int, Depth, int], NDArray[np.float64]] = {}
+        for row in facts["findings"]:
+            share, depth, seed = row["share"], row["depth"], row["seed"]
+            self._rows.setdefault((share, depth), {})[seed] = row
+            scores = unpacked(row["scores"], len(truth))
+            self._aucs[share, depth, seed] = np.concatenate([[macro_auc(truth, scores)], draws.macro_auc(scores)])
+        self.shares = sorted({share for share, _ in self._rows})
+        self.depths: list[Depth] = [*sorted({depth for _, depth in self._rows if depth != SCRATCH})]
+        if any(depth == SCRATCH for _, depth in self._rows):
+            self.depths.append(SCRATCH)
+
+    def __contains__(self, key: tuple[int, Depth]) -> bool:
+        return key in self._rows
+
+    def cell(self, share: int, depth: Depth) -> Cell:
+        """Return one depth on one share. Raises KeyError where it was not run."""
+        return self._cell(share, dict.fromkeys(sorted(self._rows[share, depth]), depth))
+
+    def complete(self, depths: int) -> list[int]:
+        """Return the shares on which so many depths, and scratch, were run with equal seeds: those can be compared."""
+        wanted: list[Depth] = [*range(1, depths + 1), SCRATCH]
+        return [
+            share
+            for share in self.shares
+            if all((share, depth) in self for depth in wanted)
+            and len({frozenset(self._rows[share, depth]) for depth in wanted}) == 1
+        ]
+
+    def rule(self, share: int) -> dict[int, int]:
+        """Return, by seed, the depth that the one-standard-error rule takes on the validation patients.
+
+        Only of a share that is `complete`.
+        """
+        found: dict[int, int] = {}
+        known = [depth for depth in self.depths if depth != SCRATCH]
+        for seed in sorted(self._rows[share, known[0]]):
+            rows = [self._rows[share, depth][seed] for depth in known]
+            measured = [_Measured(row["depth"], row["auc_validation"], row["se_validation"]) for row in rows]
+            found[seed] = shallowest(measured)
+        return found
+
+    def by_rule(self, share: int) -> Cell:
+        """Return the networks that the one-standard-error rule takes, each seed its own."""
+        return self._cell(share, dict(self.rule(share)))
+
+    def _cell(self, share: int, depths: Mapping[int, Depth]) -> Cell:
+        seeds = tuple(depths)
+        rows = [self._rows[share, depth][seed] for seed, depth in depths.items()]
+        aucs = np.stack([self._aucs[share, depth, seed] for seed, depth in depths.items()])
+        one = len(set(depths.values())) == 1
+        return Cell(
+            rows[0]["depth"] if one else None,
+            rows[0]["blocks"] if one else ", ".join(row["blocks"] for row in rows),
+            rows[0]["labels"],
+            seeds,
+            np.einsum("rs,sr->r", seed_weights(seeds, self._replicates, 0), aucs),
+            *(
+                float(np.mean([row[name] for row in rows]))
+                for name in ("auc_validation", "seconds", "core_seconds", "validation_core_seconds")
+            ),
+        )
+
+
+class _Measured(NamedTuple):
+    depth: int
+    auc: float
+    se: float

@@ -1,0 +1,190 @@
+"""A study of depths on a candidate set: on every core, each finding kept the moment it ends, taken up again later."""
+
+import json
+import os
+import platform
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import asdict, dataclass
+from functools import partial
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from overread_learn.applications import Application
+from overread_learn.depth import Cohort, Finding, Held, Key, Network, find, stratified, wished
+from overread_learn.depth.cache import PATCHES
+from overread_learn.experiment.comparison import OtherRules, commit, write
+from overread_learn.experiment.learner import use_threads
+from overread_learn.experiment.material import Material, Subset
+from overread_learn.experiment.processes import CONTEXT, spread, threads_of
+from overread_learn.experiment.run import packed
+
+__all__ = ["VALIDATION", "DepthStudy", "cohort", "held", "train"]
+
+VALIDATION = 300
+"""Validation candidates of a study at most, classes in proportion: all of IDRiD's, after each of 24 epochs, would take
+three times as long as the learning itself."""
+
+
+@dataclass(frozen=True)
+class DepthStudy:
+    """The findings of one network on one material under one setting.
+
+    ``folder`` is where `overread_learn.experiment.material.gather` wrote, ``file`` where the findings stand: JSON with
+    ``setting``, ``test`` (labels and patients, in the order of the scores) and ``findings``.
+    """
+
+    network: Network
+    application: Application
+    folder: Path
+    file: Path
+    sizes: Sequence[int]
+    seeds: Sequence[int]
+    depths: Sequence[int] | None
+    """All if None."""
+    most: int
+    """Candidates of the whole training set that are used."""
+    workers: int
+    """Processes; the cores are divided among them."""
+
+    def setting(self) -> dict[str, Any]:
+        """Return the rules and the circumstances under which findings may share a table: seconds are among them."""
+        weights = self.network.weights
+        rules = {
+            "arch": self.network.arch,
+            "weights": weights if isinstance(weights, str) else sha256(weights.read_bytes()).hexdigest(),
+            "material": Material(self.folder, self.application).digest,
+            "recipe": _without_seed(self.network.recipe),
+            "scratch": _without_seed(self.network.scratch) if self.network.scratch else None,
+            "patches": PATCHES,
+            "validation": VALIDATION,
+            "most": self.most,
+            "workers": self.workers,
+            "threads": threads_of(self.workers),
+            "machine": f"{platform.machine()}, {os.cpu_count()} cores",
+        }
+        plain: dict[str, Any] = json.loads(json.dumps(rules))
+        return plain
+
+    def read(self) -> dict[Key, dict[str, Any]]:
+        """Return the findings that stand in the file, of any share, depth and seed.
+
+        Raises OtherRules where they were made under another setting, and says what differs. One that had no recipe for
+        learning from scratch may be given one.
+        """
+        if not self.file.exists():
+            return {}
+        kept, ours = json.loads(self.file.read_text(encoding="utf-8")), self.setting()
+        other = [name for name in ours if kept["setting"].get(name) != ours[name]]
+        if "scratch" in other and None in (ours["scratch"], kept["setting"]["scratch"]):
+            other.remove("scratch")
+        if other:
+            differs = ", ".join(f"{name}: {kept['setting'].get(name)} then, {ours[name]} now" for name in other)
+            raise OtherRules(f"{self.file} was made under other rules ({differs}); name another file or --out")
+        return {(row["share"], row["depth"], row["seed"]): row for row in kept["findings"]}
+
+    def wished(self) -> list[Key]:
+        """Return what is to be found, the first seeds first."""
+        return wished(self.network, sizes=self.sizes, seeds=self.seeds, depths=self.depths)
+
+    def run(self) -> Iterator[dict[str, Any]]:
+        """Yield every wished finding: those of the file first, the others as they end.
+
+        Raises what a finding raises, after the others under way have ended and been kept.
+        """
+        done = self.read()
+        yield from (done[key] for key in self.wished() if key in done)
+        left = [key for key in self.wished() if key not in done]
+        if left:
+            self.file.parent.mkdir(parents=True, exist_ok=True)
+            ready = partial(_prepare, self, self.setting(), commit(), CONTEXT.Lock())
+            yield from (row for _, row in spread(_one, left, min(self.workers, len(left)), ready))
+
+    def keep(self, row: dict[str, Any], setting: dict[str, Any]) -> None:
+        """Add a finding to the file. One process at a time may."""
+        if self.file.exists():
+            table = json.loads(self.file.read_text(encoding="utf-8"))
+            # A study that had no recipe for learning from scratch has one from now on.
+            table["setting"]["scratch"] = table["setting"]["scratch"] or setting["scratch"]
+        else:
+            material = Material(self.folder, self.application)
+            test = np.flatnonzero(material.test)
+            facts = {"labels": material.labels[test].tolist(), "patients": [material.patients[at] for at in test]}
+            table = {"setting": setting, "test": facts, "findings": []}
+        table["findings"].append(row)
+        write(self.file, table)
+
+
+def train(material: Material) -> Subset:
+    """Return the train patients' candidates."""
+    return Subset(material, _learning(material))
+
+
+def held(material: Material, side: NDArray[np.bool_], most: int | None = None) -> Held:
+    """Return the candidates of one side, ``material.validation`` or ``material.test``, with their fixed patches.
+
+    Where there are more than ``most`` they are drawn, always the same ones, the classes in proportion.
+    """
+    found = np.flatnonzero(side)
+    places = np.sort(found[stratified(material.labels[found], seed=0)[:most]]).tolist()
+    return Held(
+        [material.patches(index) for index in places],
+        material.labels[places],
+        [material.patients[index] for index in places],
+    )
+
+
+def cohort(material: Material) -> Cohort:
+    """Return the three sides of a material: what is learnt from, what chooses the epoch, and the test."""
+    return Cohort(
+        train(material),
+        [material.patients[index] for index in _learning(material)],
+        held(material, material.validation, VALIDATION),
+        held(material, material.test),
+    )
+
+
+def _learning(material: Material) -> list[int]:
+    found: list[int] = np.flatnonzero(~material.test & ~material.validation).tolist()
+    return found
+
+
+def _without_seed(recipe: Any) -> dict[str, Any]:
+    return {name: value for name, value in asdict(recipe).items() if name != "seed"}
+
+
+class _Worker(NamedTuple):
+    study: DepthStudy
+    cohort: Cohort
+    setting: dict[str, Any]
+    commit: str
+    alone: AbstractContextManager[Any]
+    """While the file is read, added to and written, no other process does."""
+
+
+_worker: list[_Worker] = []
+"""This process's own; filled once, when it starts."""
+
+
+def _prepare(study: DepthStudy, setting: dict[str, Any], made_by: str, alone: AbstractContextManager[Any]) -> None:
+    use_threads(setting["threads"])
+    _worker.append(_Worker(study, cohort(Material(study.folder, study.application)), setting, made_by, alone))
+
+
+def _one(*key: Any) -> dict[str, Any]:
+    worker = _worker[0]
+    study = worker.study
+    row = _row(find(study.network, worker.cohort, key, most=study.most), worker.commit)
+    # Here, not where all come together: a finding is kept even if another fails or somebody interrupts.
+    with worker.alone:
+        study.keep(row, worker.setting)
+    return row
+
+
+def _row(finding: Finding, made_by: str) -> dict[str, Any]:
+    table = {**finding._asdict(), "interval": list(finding.interval), "scores": packed(finding.scores)}
+    return {**table, "commit": made_by}

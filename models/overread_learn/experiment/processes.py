@@ -1,0 +1,37 @@
+"""Jobs on every core: each in a process of its own, their results in the order in which they end."""
+
+import multiprocessing
+import os
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from typing import Any, TypeVar
+
+__all__ = ["CONTEXT", "spread", "threads_of"]
+
+CONTEXT = multiprocessing.get_context("spawn")
+"""Torch's threads do not survive a fork."""
+
+Job = TypeVar("Job", bound=tuple[Any, ...])
+Result = TypeVar("Result")
+
+
+def threads_of(workers: int) -> int:
+    """Return how many threads each of so many processes may have, so that all cores work and none is fought over."""
+    return max(1, (os.cpu_count() or 1) // workers)
+
+
+def spread(
+    work: Callable[..., Result], jobs: Iterable[Job], workers: int, prepare: Callable[[], None]
+) -> Iterator[tuple[Job, Result]]:
+    """Yield each job with what ``work(*job)`` returned. Jobs begin in their order, ``workers`` at a time.
+
+    ``prepare`` runs once in each process. Raises what a job raises, after the others under way have ended. What must
+    not be lost then, or when somebody interrupts, ``work`` itself keeps.
+    """
+    pool = ProcessPoolExecutor(workers, CONTEXT, initializer=prepare)
+    try:
+        futures = {pool.submit(work, *job): job for job in jobs}
+        for future in as_completed(futures):
+            yield futures[future], future.result()
+    finally:
+        pool.shutdown(cancel_futures=True)

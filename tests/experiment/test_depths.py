@@ -1,0 +1,102 @@
+"""A study of depths is kept finding by finding, and goes on under the same rules only."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from overread_learn.depth import SCRATCH, Network
+from overread_learn.evaluate import macro_auc
+from overread_learn.experiment.comparison import OtherRules
+from overread_learn.experiment.depths import DepthStudy, cohort, held
+from overread_learn.experiment.material import Material
+from overread_learn.experiment.run import unpacked
+from overread_learn.finetune import recipe
+from overread_learn.nets import Classifier
+
+
+@pytest.fixture
+def study(material: Material, material_folder: Path, tmp_path: Path) -> DepthStudy:
+    torch.save(Classifier("squeezenet1_1", 2).net.state_dict(), tmp_path / "weights.pth")
+    terms = recipe(material.application, seed=0)
+    network = Network("squeezenet1_1", 2, tmp_path / "weights.pth", terms, None)
+    file = tmp_path / "raw" / "depth.json"
+    return DepthStudy(network, material.application, material_folder, file, [100], [0], [1], 30, 1)
+
+
+def row(depth: int | str) -> dict[str, object]:
+    return {"share": 100, "depth": depth, "seed": 0}
+
+
+def test_what_ended_is_kept_though_another_failed(study: DepthStudy, material: Material) -> None:
+    with pytest.raises(ValueError, match=r"depths 1 \(the head\) to 5 .*, got 9"):
+        list(replace(study, depths=[1, 9]).run())
+    kept = study.read()
+    assert list(kept) == [(100, 1, 0)]
+    found = kept[100, 1, 0]
+    assert list(study.run()) == [found]  # and nothing is run
+    truth = material.labels[material.test]
+    assert found["labels"] == 30
+    assert macro_auc(truth, unpacked(found["scores"], len(truth))) == pytest.approx(found["auc"])
+    table = json.loads(study.file.read_text())
+    assert table["test"]["labels"] == truth.tolist()
+    assert table["test"]["patients"] == [material.patients[at] for at in np.flatnonzero(material.test)]
+
+
+def test_first_seeds_first_and_scratch_last(study: DepthStudy) -> None:
+    random = study.network._replace(scratch=study.network.recipe)
+    wide = replace(study, network=random, sizes=[50, 100], seeds=[0, 1], depths=[2])
+    shares = [(share, depth) for share in (50, 100) for depth in (2, SCRATCH)]
+    assert wide.wished() == [(*each, seed) for seed in (0, 1) for each in shares]
+
+
+def test_findings_of_other_circumstances_share_no_table(study: DepthStudy) -> None:
+    study.file.parent.mkdir()
+    study.keep(row(1), study.setting())
+    assert study.setting()["workers"] == 1
+    terms = replace(study.network.recipe, epochs=7)
+    for other, field in (
+        (replace(study, workers=2), "workers: 1 then, 2 now"),
+        (replace(study, most=29), "most: 30 then, 29 now"),
+        (replace(study, network=study.network._replace(recipe=terms)), "recipe: .*'epochs': 7"),
+    ):
+        with pytest.raises(OtherRules, match=field):
+            other.read()
+    longer = replace(study, sizes=[10], seeds=[0, 1], depths=None)
+    assert longer.read().keys() == {(100, 1, 0)}
+
+
+def test_learning_from_scratch_may_join_later_but_not_change(study: DepthStudy) -> None:
+    study.file.parent.mkdir()
+    study.keep(row(1), study.setting())
+    terms = study.network.recipe
+    random = replace(study, network=study.network._replace(scratch=terms))
+    assert len(random.read()) == 1
+    random.keep(row(SCRATCH), random.setting())
+    assert len(study.read()) == 2
+    other = replace(study, network=study.network._replace(scratch=replace(terms, rate=0.5)))
+    with pytest.raises(OtherRules, match="scratch"):
+        other.read()
+
+
+def test_a_cohort_is_the_three_sides(material: Material) -> None:
+    found = cohort(material)
+    sides = [set(found.patients), set(found.validation.patients), set(found.test.patients)]
+    assert set.union(*sides) == set(material.patients)
+    assert len(found.train) + len(found.validation.labels) + len(found.test.labels) == len(material)
+    assert found.test.labels.tolist() == material.labels[material.test].tolist()
+    assert found.test.patches[0].shape == (3, 3, 32, 32)
+
+
+def test_validation_is_thinned_out_in_proportion_and_always_in_the_same_way(material: Material) -> None:
+    whole, part = held(material, material.validation), held(material, material.validation, 6)
+    again = held(material, material.validation, 6)
+    assert len(part.labels) == 6 < len(whole.labels)
+    assert abs(part.labels.mean() - whole.labels.mean()) <= 1 / 6
+    assert all(np.array_equal(one, other) for one, other in zip(part.patches, again.patches, strict=True))
+    assert len(held(material, material.test).labels) == material.test.sum()
