@@ -83,6 +83,20 @@ def test_finetune_export_evaluate_select_explain(dots: Path, tmp_path: Path) -> 
     assert "has no candidate nobody" in learn("explain", "nobody", *pool, fails=True)
 
 
+def test_without_weights_or_a_network_it_begins_at_random_and_says_so(
+    dots: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "empty"))
+    monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")  # where nobody listens
+    words = ("finetune", "--candidates", dots, "--application", dots / "dots.toml", "--epochs", "1")
+    said = subprocess.run(
+        [SCRIPT, *map(str, words), "--out", tmp_path / "model", "--json"], check=True, capture_output=True, text=True
+    )
+    assert "Random weights, since ImageNet's can't be had" in said.stderr
+    assert json.loads(said.stdout)["started_from"] == "none"
+    assert "no ImageNet weights" in learn(*words, "--weights", "imagenet", "--out", tmp_path / "asked", fails=True)
+
+
 def test_depth_goes_on_where_it_was_broken_off(dots: Path, shared: Path, tmp_path: Path) -> None:
     words = (
         "depth",

@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from overread_learn.printing import err
+
 __all__ = ["Application", "Arch", "Candidates", "Json", "Weights", "app", "digest_of", "numbers", "weights_file"]
 
 app = typer.Typer(
@@ -21,9 +23,10 @@ Candidates = Annotated[
 Application = Annotated[str, typer.Option(help="An application's name, or a TOML file.", metavar="NAME|FILE")]
 Arch = Annotated[str, typer.Option(help="A torchvision classifier.")]
 Weights = Annotated[
-    str,
+    str | None,
     typer.Option(
-        help="A state_dict of that network, `imagenet` for torchvision's own, or `none` to begin at random.",
+        help="A state_dict of that network, `imagenet` for torchvision's own, or `none` to begin at random. "
+        "Left out: imagenet's where they can be had, else none, which is said.",
         metavar="FILE|imagenet|none",
     ),
 ]
@@ -43,17 +46,24 @@ def digest_of(weights: Path | None) -> str:
     return "none" if weights is None else sha256(weights.read_bytes()).hexdigest()
 
 
-def weights_file(arch: str, weights: str) -> Path | None:
-    """Return the file of weights that were asked for, None for random ones.
+def weights_file(arch: str, weights: str | None) -> Path | None:
+    """Return the file of weights that were asked for, None for random ones; where nothing was asked for, what there is.
 
-    Raises FileNotFoundError, and WeightsUnavailable where a download fails.
+    Raises FileNotFoundError, and WeightsUnavailable where a download that was asked for fails.
     """
     if weights == "none":
         return None
-    if weights == "imagenet":
-        from overread_learn.nets.weights import cached  # noqa: PLC0415 - `--help` does not wait for torch
+    if weights is None or weights == "imagenet":
+        from overread_learn.nets import WeightsUnavailable  # noqa: PLC0415 - `--help` does not wait for torch
+        from overread_learn.nets.weights import cached  # noqa: PLC0415
 
-        return cached(arch)
+        try:
+            return cached(arch)
+        except WeightsUnavailable as error:
+            if weights is not None:
+                raise
+            err.print(f"Random weights, since ImageNet's can't be had: {error}", style="yellow", markup=False)
+            return None
     path = Path(weights)
     if not path.is_file():
         raise FileNotFoundError(f"{path}: there is no such file of weights")

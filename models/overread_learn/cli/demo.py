@@ -21,7 +21,7 @@ def demo_set(
     """Write synthetic fundus photographs with candidates and their labels.
 
     Example: `overread-learn demo-set --out set`, then
-    `overread-learn labels --candidates set --weights none --out build/labels`
+    `overread-learn labels --candidates set --out build/labels`
     """
     from overread_learn.experiment.demo_set import demo_set as write  # noqa: PLC0415 - `--help` does not wait for OpenCV
 
@@ -34,5 +34,5 @@ def demo_set(
             prevalence=prevalence,
             on_image=lambda done, total: progress.update(task, completed=done, total=total),
         )
-    following = f"overread-learn labels --candidates {folder} --weights none --out build/labels"
+    following = f"overread-learn labels --candidates {folder} --out build/labels"
     out.print(f"{folder} is a candidate set; try: {following}", markup=False, soft_wrap=True)

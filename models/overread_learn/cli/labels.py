@@ -17,7 +17,8 @@ from overread_learn.experiment.material import Material
 from overread_learn.experiment.protocol import Protocol
 from overread_learn.printing import out, show, tabulate
 
-DEFAULT = "random,auto,diversity@.25,margin"
+DEFAULT = "random,auto,margin"
+"""With three seeds and 400 labels a first look that takes minutes; a result wants five seeds, and more of both."""
 
 
 @app.command()
@@ -26,12 +27,12 @@ def labels(
     candidates: Candidates,
     application: Application = "fundus-microaneurysm",
     arch: Arch = "squeezenet1_1",
-    weights: Weights = "imagenet",
+    weights: Weights = None,
     strategies: Annotated[
         str, typer.Option(help="Names, with commas between; `random` is what all are held against.")
     ] = DEFAULT,
-    budgets: Annotated[str, typer.Option(help="New labels of each round.")] = "50,50,100,200,400",
-    seeds: Annotated[int, typer.Option(min=1, help="Runs of each strategy.")] = 5,
+    budgets: Annotated[str, typer.Option(help="New labels of each round.")] = "50,50,100,200",
+    seeds: Annotated[int, typer.Option(min=1, help="Runs of each strategy.")] = 3,
     prevalence: Annotated[
         float | None, typer.Option(help="Resample the pool, never the test set, to this share of positives.")
     ] = None,

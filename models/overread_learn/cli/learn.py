@@ -8,7 +8,7 @@ import typer
 from rich.progress import Progress
 
 from overread_learn.applications import load
-from overread_learn.cli.app import Application, Arch, Candidates, Json, Weights, app, weights_file
+from overread_learn.cli.app import Application, Arch, Candidates, Json, Weights, app, digest_of, weights_file
 from overread_learn.cli.gathered import gathered
 from overread_learn.experiment.comparison import commit, write
 from overread_learn.files import write_whole
@@ -24,7 +24,7 @@ def finetune(
     candidates: Candidates,
     application: Application = "fundus-microaneurysm",
     arch: Arch = "squeezenet1_1",
-    weights: Weights = "imagenet",
+    weights: Weights = None,
     parent: Annotated[
         Path | None, typer.Option(help="Go on from this model.pt instead of --weights.", metavar="FILE")
     ] = None,
@@ -47,16 +47,13 @@ def finetune(
 
     chosen = load(application)
     material = gathered(candidates, chosen, out_folder / "material")
-    model = (
-        from_bytes(parent.read_bytes())
-        if parent
-        else build(arch, len(chosen.classes), weights_file(arch, weights), seed)
-    )
+    file = None if parent else weights_file(arch, weights)
+    model = from_bytes(parent.read_bytes()) if parent else build(arch, len(chosen.classes), file, seed)
     checkpoint = out_folder / "checkpoint.pt"
     if checkpoint.exists() and not resume:
         raise ValueError(f"{checkpoint} is there: go on with --resume, or name another --out")
     samples, validation = train(material), held(material, material.validation)
-    terms = recipe(chosen, seed=seed, random_start=weights == "none" and parent is None, epochs=epochs)
+    terms = recipe(chosen, seed=seed, random_start=file is None and parent is None, epochs=epochs)
     with Progress(console=err) as progress:
         task = progress.add_task("epochs", total=terms.epochs)
 
@@ -70,6 +67,7 @@ def finetune(
         "auc_validation": fitted.auc_validation,
         "best_epoch": fitted.best_epoch,
         "labels": len(samples),
+        "started_from": digest_of(parent or file),
         "sha256": sha256,
         "commit": commit(),
     }
