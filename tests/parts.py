@@ -7,6 +7,9 @@ import shutil
 PARTS = {
     "dcmtk": ("echoscu", "storescu", "dcmdump"),
     "chromium": ("chromium",),
+    "default-jre-headless": ("java",),
+    "maven": ("mvn",),
+    "npm": ("node", "npm"),
 }
 """A part's name, which is Debian's package too, and the commands that it brings."""
 

@@ -85,6 +85,7 @@ def test_all_commands_of_the_design_are_there() -> None:
     names = {" ".join(path) for path in ALL}
     assert {"up", "run", "status", "doctor", "replay", "purge", "send", "read", "generate"} <= names
     assert {"rollout list", "rollout show", "rollout sign", "rollout stop"} <= names
+    assert {"events list", "events schema", "events asyncapi", "events check", "events write"} <= names
     assert {"labels list", "labels import", "models list", "models show", "models import"} <= names
 
 

@@ -88,6 +88,7 @@ def test_headers_are_cloudevents_in_binary_mode() -> None:
         "ce_type": b"overread.study.purged.v1",
         "ce_time": b"2026-03-01T12:30:00+00:00",
         "ce_subject": b"s-1",
+        "ce_dataschema": b"urn:overread:schema:overread.study.purged.v1",
         "content-type": b"application/json",
     }
 

@@ -10,7 +10,7 @@ import typer
 
 def program() -> typer.Typer:
     """Return the application with all its commands: each module hangs its own onto it, in the order of `--help`."""
-    for name in ("rooms", "hospital", "care", "labels", "models", "rollout"):
+    for name in ("rooms", "hospital", "care", "labels", "models", "rollout", "events"):
         importlib.import_module(f"overread.cli.{name}")
     return importlib.import_module("overread.cli.app").app  # type: ignore[no-any-return]
 

@@ -29,7 +29,7 @@ LIFECYCLE = "overread.model.lifecycle.v1"
 class Event(BaseModel):
     """What all events share: immutable, on one topic, ordered by one key."""
 
-    model_config = ConfigDict(frozen=True, extra="allow")
+    model_config = ConfigDict(frozen=True, extra="allow", use_attribute_docstrings=True)
 
     topic: ClassVar[str]
     type: ClassVar[str]
@@ -85,7 +85,7 @@ class Source(StrEnum):
 class Place(BaseModel):
     """A point in a series."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, extra="allow", use_attribute_docstrings=True)
 
     series: str
     """Blob key of the series manifest."""
