@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from overread_learn.acquisition import strategy
-from overread_learn.bench.labels import POOLS, table
+from overread_learn.bench.labels import POOLS, across, table
 from overread_learn.experiment.oracle import ORACLE
 
 
@@ -45,7 +45,13 @@ def test_a_row_for_each_strategy_the_best_first() -> None:
         "| `random` | 2 | .550 .650 | 14 | 100 | 1.00 (0.25 to never) | 0.6000 | +0.0000 (-0.0100 to +0.0100) |",
     ]
     assert "AUC at 50 / 100 labels" in text
-    assert "2.0 h of one core" in text
+    assert "120 minutes of one core" in text
+
+
+def test_across_the_pools_stands_who_ran_everywhere() -> None:
+    other = {"summary": {name: row(None, None, 0.5, -0.05) for name in ("random", "auto", "margin")}}
+    rows = [line for line in across({"a": FACTS, "b": other}).splitlines() if line.startswith("| `")]
+    assert rows == ["| `auto` | +0.1500 | -0.0500 | +0.0500 |", "| `random` | +0.0000 | -0.0500 | -0.0250 |"]
 
 
 def test_every_pool_names_strategies_that_exist_and_the_one_all_are_held_against() -> None:

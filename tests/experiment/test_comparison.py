@@ -34,6 +34,13 @@ def test_auto_of_another_day_is_another_strategy(tmp_path: Path, protocol: Proto
         comparison.read()
 
 
+def test_a_run_of_what_auto_stands_for_is_autos_run(tmp_path: Path, protocol: Protocol) -> None:
+    literal = Comparison(protocol, tmp_path, None, tmp_path, [meaning("auto"), "auto"], [0])
+    kept(tmp_path, protocol, strategy=meaning("auto"))
+    assert literal.read()["auto", 0] == {**literal.read()[meaning("auto"), 0], "strategy": "auto"}
+    assert {run["strategy"] for run in literal.run(1, lambda _: None)} == {"auto", meaning("auto")}
+
+
 def test_runs_of_other_rules_are_refused_by_the_field_that_differs(tmp_path: Path, protocol: Protocol) -> None:
     kept(tmp_path, protocol)
     other = Comparison(replace(protocol, prevalence=0.2), tmp_path, None, tmp_path, ["auto"], [0])

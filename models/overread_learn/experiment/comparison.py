@@ -72,6 +72,8 @@ class Comparison:
     def read(self) -> dict[tuple[str, int], dict[str, Any]]:
         """Return the runs that are done, of any strategy and seed, by (strategy, seed).
 
+        A wished run of a name that stands for another, such as `auto`, is that other's run where there is one.
+
         Raises OtherRules where one was made under another protocol, and says which field differs.
         """
         found = {}
@@ -86,6 +88,10 @@ class Comparison:
                     f"{file}: {run['strategy']} stood for {run['meaning']} then; remove it, or name another --raw"
                 )
             found[run["strategy"], run["seed"]] = run
+        same = {(run["meaning"], run["seed"]): run for run in found.values()}
+        for name, seed in self._wished():
+            if (name, seed) not in found and (meaning(name), seed) in same:
+                found[name, seed] = {**same[meaning(name), seed], "strategy": name}
         return found
 
     def run(self, workers: int, on_progress: Callable[[Progress], None]) -> Iterator[dict[str, Any]]:
@@ -94,12 +100,11 @@ class Comparison:
         Raises what a run raises, after the others under way have ended and been kept.
         """
         done = self.read()
-        wished = [(name, seed) for seed in self.seeds for name in self.strategies]
-        for job in wished:
+        for job in self._wished():
             if job in done:
                 on_progress(Progress(*job, 0, done=True))
                 yield done[job]
-        left = [job for job in wished if job not in done]
+        left = [job for job in self._wished() if job not in done]
         if not left:
             return
         self.raw.mkdir(parents=True, exist_ok=True)
@@ -115,6 +120,9 @@ class Comparison:
                     on_progress(news.get())
                 on_progress(Progress(*job, run["steps"][-1]["labels"], done=True))
                 yield run
+
+    def _wished(self) -> list[tuple[str, int]]:
+        return [(name, seed) for seed in self.seeds for name in self.strategies]
 
     def _circumstances(self) -> dict[str, Any]:
         return {
