@@ -17,6 +17,7 @@ from overread.core.events import CANDIDATES, FACTS, Event, FindingCorrected, Stu
 from overread.review import standing as ledger
 from overread.review import worklist
 from overread.review.verdicts import Restore
+from overread.store import deliveries
 from overread.store.engine import Store
 from overread.trainer import pool
 from overread.trainer import standing as taught
@@ -66,6 +67,8 @@ def replay(bus: Bus, into: Store, *, until: datetime | None, on_progress: Callab
                     if gone or late:
                         skipped += 1
                         continue
+                    if not deliveries.first_time(tx, "replay", envelope.id):
+                        continue  # sent twice: a log may hold an event more than once
                     counts[topic] += 1
                     for handler in HANDLERS:
                         if isinstance(event, handler.consumes):
