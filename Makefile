@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed
 OUT ?= build/demo
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint types bench-arithmetic parts bench-labels bench-depth clean
+.PHONY: help install demo test lint types bench-arithmetic parts kafka bench-labels bench-depth postgres clean
 
 help: ## List the commands.
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "%-16s %s\n", $$1, $$2}'
@@ -40,11 +40,21 @@ types: install ## mypy, strict, over both packages.
 bench-arithmetic: install ## AIFT's arithmetic over a million candidates against the papers' way; ARGS="--candidates 50000".
 	$(BIN)/python -m overread_learn.bench.arithmetic $(ARGS)
 
-parts: ## Install the real parts that some tests need: dcmtk and Chromium (Debian, as root).
-	@if command -v storescu >/dev/null && command -v chromium >/dev/null; then echo "dcmtk and chromium are here"; \
-	elif ! command -v apt-get >/dev/null; then echo "no apt-get here; install dcmtk and chromium by your system's own means"; \
-	elif [ "$$(id -u)" != 0 ]; then echo "apt-get wants root; run: sudo apt-get install dcmtk chromium"; \
-	else apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends dcmtk chromium; fi
+# Each as Debian's package:a command that it brings.
+PARTS := dcmtk:storescu chromium:chromium default-jre-headless:java maven:mvn postgresql:pg_ctlcluster npm:npm
+
+parts: ## Install the real parts that some tests need: dcmtk, Chromium, Java, Maven, PostgreSQL, npm (Debian, as root).
+	@missing=$$(for part in $(PARTS); do command -v "$${part#*:}" >/dev/null || printf ' %s' "$${part%%:*}"; done); \
+	if [ -z "$$missing" ]; then echo "here already:$(foreach part,$(PARTS), $(firstword $(subst :, ,$(part))))"; \
+	elif ! command -v apt-get >/dev/null; then echo "no apt-get here; install by your system's own means:$$missing"; exit 1; \
+	elif [ "$$(id -u)" != 0 ]; then echo "apt-get wants root; run: sudo apt-get install$$missing"; exit 1; \
+	else apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing; fi
+
+kafka: install ## A real Kafka broker in the foreground, to try; ARGS="--nodes 3", ARGS=--help.
+	@$(BIN)/python -m overread.simulation.broker $(ARGS)
+
+postgres: install ## Start PostgreSQL on 127.0.0.1 until Ctrl-C, to try; ARGS="--port 5434 --data folder".
+	$(BIN)/python -m overread.simulation.postgres $(ARGS)
 
 bench-labels: install ## Compare strategies on the reference data (hours; goes on where it was): SHARED=folder.
 	$(BIN)/python -m overread_learn.bench.labels --shared $(SHARED) $(ARGS)

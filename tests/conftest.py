@@ -15,6 +15,8 @@ from overread.store.engine import Store, metadata
 REPO = Path(__file__).resolve().parent.parent
 SERVICES = REPO / "services"
 
+pytest_plugins = ["brokers", "databases"]
+
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:

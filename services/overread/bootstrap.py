@@ -1,4 +1,4 @@
-"""The only place where adapters meet rooms: settings in, a room that can work out.
+"""The only place where adapters meet rooms: a house in, a room that can work out.
 
 Each builder is the constructor's side of `topology.LINE`. Rooms are imported inside their builder: a process loads what
 its own room needs, and only `trainer.round` loads torch.
@@ -6,126 +6,17 @@ its own room needs, and only `trainer.round` loads torch.
 
 from __future__ import annotations
 
-import importlib
-import logging
 import os
 import socket
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from functools import cached_property
-from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Callable
 
-from overread.bus.embedded import EmbeddedBus
-from overread.config import Settings
-from overread.core.clock import Clock, utc_now
 from overread.core.errors import Misconfigured
-from overread.core.pseudonyms import Pseudonyms
 from overread.core.splits import SplitPolicy
-from overread.pacs.slices import Slices
+from overread.house import House, Room
 from overread.pacs.views import Views
-from overread.store.blobs import Blobs
-from overread.store.engine import Store
 from overread.store.leases import Lease
-from overread.store.migrations import upgrade
-from overread.topology import ROOMS, TOPICS
-from overread.worker import Duty, Handler, Worker
-from overread_learn import applications
-from overread_learn.applications import Application
-
-if TYPE_CHECKING:
-    from overread.registry import Registry
-
-log = logging.getLogger(__name__)
-
-TABLES = ("gateway", "candidates", "inference", "review", "trainer", "rollout")
-
-
-def declare_tables() -> None:
-    """Import every room's tables, so that the metadata is whole."""
-    for room in TABLES:
-        importlib.import_module(f"overread.{room}.tables")
-
-
-class Service(Protocol):
-    """Something of a room that listens: started before the worker, closed after it."""
-
-    @property
-    def port(self) -> int:
-        """Where it listens, once started."""
-        ...
-
-    def start(self) -> None:
-        """Bind and listen."""
-        ...
-
-    def close(self) -> None:
-        """Let go."""
-        ...
-
-
-@dataclass(frozen=True)
-class Room:
-    """A room that can work."""
-
-    name: str
-    handlers: Sequence[Handler] = ()
-    duties: Sequence[Duty] = ()
-    services: Sequence[Service] = ()
-    ready: Callable[[], str | None] = field(default=lambda: None)
-
-
-class House:
-    """What rooms share: store, bus, blobs, registry, key. Opening it migrates the database.
-
-    Raises:
-        Misconfigured: a setting can't work.
-        StoreUnavailable: the database can't be opened.
-    """
-
-    def __init__(self, settings: Settings, *, clock: Clock = utc_now) -> None:
-        self.settings, self.clock = settings, clock
-        try:
-            settings.data.mkdir(parents=True, exist_ok=True)
-            self.pseudonyms = Pseudonyms.from_file(settings.data / "pseudonyms.key")
-        except OSError as error:
-            raise Misconfigured(f"data: {settings.data} can't be used ({error.strerror}); set --data") from error
-        self.store = Store(settings.store_url)
-        declare_tables()
-        upgrade(self.store)
-        self.bus = EmbeddedBus(self.store, {name: topic.partitions for name, topic in TOPICS.items()})
-        self.blobs = Blobs(settings.blobs_url, reserve=settings.blobs_reserve_mb << 20)
-        self.slices = Slices(self.blobs)
-
-    @cached_property
-    def application(self) -> Application:
-        """The CAD application of this house."""
-        try:
-            return applications.load(self.settings.application)
-        except (ValueError, OSError) as error:
-            raise Misconfigured(f"application: {error}") from error
-
-    @cached_property
-    def registry(self) -> Registry:
-        """MLflow, with the model of this application. Imported when it is asked for: four rooms never do."""
-        from overread.registry import Registry
-
-        return Registry(self.settings.registry_url, self.settings.data / "models", f"overread-{self.application.name}")
-
-    def worker(self, room: Room) -> Worker:
-        """The loop that runs a room."""
-        return Worker(
-            room.name,
-            store=self.store,
-            bus=self.bus,
-            outbox=self.bus.append,
-            handlers=room.handlers,
-            duties=room.duties,
-        )
-
-    def close(self) -> None:
-        """Close the database."""
-        self.store.close()
+from overread.topology import ROOMS
+from overread.worker import Duty
 
 
 def build(house: House, name: str) -> Room:
@@ -148,7 +39,7 @@ def _gateway(house: House) -> Room:
     given = {house.pseudonyms.patient(patient): split for patient, split in settings.given_splits().items()}
     admission = Admission(
         house.store,
-        house.bus.append,
+        house.outbox,
         house.blobs,
         house.pseudonyms,
         SplitPolicy(settings.validation_share, settings.locked_share, given),
@@ -231,7 +122,7 @@ def _review(house: House) -> Room:
     from overread.review.worklist import Ask, Forget, List, Show
 
     settings = house.settings.review
-    app = create_app(house.store, house.bus.append, house.slices, settings, house.clock)
+    app = create_app(house.store, house.outbox, house.slices, settings, house.clock)
     server = ReviewServer(app, settings.host, settings.port)
     return Room("review", (List(), Show(), Ask(), Judge(house.slices), Forget()), services=(server,))
 
@@ -275,6 +166,15 @@ def _rollout(house: House) -> Room:
     return Room("rollout", (Seal(), Truth(), Register(), Forget()), duties)
 
 
+def _relay(house: House) -> Room:
+    from overread.bus.relay import Prune, Relay
+
+    if not house.settings.bus_url:
+        raise Misconfigured("relay: the embedded bus has no relay, since the outbox is its log; set bus_url")
+    holder = f"{socket.gethostname()}-{os.getpid()}"
+    return Room("relay", duties=(Relay(house.store, house.bus, holder), Prune(house.store, clock=house.clock)))
+
+
 _BUILDERS: dict[str, Callable[[House], Room]] = {
     "gateway": _gateway,
     "candidates": _candidates,
@@ -283,9 +183,5 @@ _BUILDERS: dict[str, Callable[[House], Room]] = {
     "review": _review,
     "trainer.round": _round,
     "rollout": _rollout,
+    "relay": _relay,
 }
-
-
-def room_file(data: Path, name: str) -> Path:
-    """Where a running room says its process and ports."""
-    return data / "run" / f"{name}.json"

@@ -149,7 +149,9 @@ class Settings(BaseSettings):
     validation_share: float = 0.15
     locked_share: float = 0.25
     store_url: str = ""
-    """Default: SQLite in the data directory."""
+    """Default: SQLite in the data directory. `postgresql://user@host/database` takes its password from PGPASSWORD."""
+    bus_url: str = ""
+    """Default: embedded in the database. `kafka://host:port[,host:port]` is a cluster."""
     blobs_url: str = ""
     """Default: a folder in the data directory."""
     blobs_reserve_mb: int = Field(512, ge=0)

@@ -7,6 +7,8 @@ from prometheus_client import Counter, Gauge, Histogram
 handled = Counter("overread_events_handled", "Events whose effect is committed", ["room"])
 dead_letters = Counter("overread_dead_letters", "Events set aside for ever", ["room"])
 retries = Counter("overread_retries", "Waits for something that was away", ["room"])
+relayed = Counter("overread_relayed", "Events that the relay brought to the broker")
+relay_refused = Counter("overread_relay_refused", "Events that the broker will never take, set aside")
 
 instances = Counter("overread_instances", "C-STORE requests by DICOM status", ["status"])
 associations = Gauge("overread_associations", "Open DICOM associations")

@@ -5,12 +5,12 @@ Facts and candidates are kept for ever; everything else can be computed again. W
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from datetime import datetime
 from typing import NamedTuple
 
 from overread.bus.port import Bus, Message
-from overread.core.clock import uuid7
+from overread.bus.reading import everything
 from overread.core.codec import Envelope, decode
 from overread.core.errors import InvalidEvent
 from overread.core.events import CANDIDATES, FACTS, Event, FindingCorrected, StudyPurged
@@ -32,7 +32,6 @@ HANDLERS: tuple[Handler, ...] = (
     pool.Forget(),
 )
 """The rooms' own, so that what is rebuilt is what would have been built. `Restore` stands for review's judgement."""
-BATCH = 500
 
 
 class Replayed(NamedTuple):
@@ -50,7 +49,8 @@ def replay(bus: Bus, into: Store, *, until: datetime | None, on_progress: Callab
     counts = {CANDIDATES: 0, FACTS: 0}
     skipped = 0
     for topic in (CANDIDATES, FACTS):
-        for batch in _envelopes(bus, topic):
+        for messages in everything(bus, topic):
+            batch = [_envelope(message) for message in messages]
             with into.writing() as tx:
                 for envelope in batch:
                     if envelope is None:
@@ -95,15 +95,3 @@ def _envelope(message: Message) -> Envelope[Event] | None:
         return decode(message.record.headers, message.record.value)
     except InvalidEvent:
         return None
-
-
-def _envelopes(bus: Bus, topic: str) -> Iterator[Sequence[Envelope[Event] | None]]:
-    consumer = bus.consumer(f"replay-{uuid7()}", [topic], "replay")
-    try:
-        consumer.poll(0, 0)  # joins, and so learns its partitions
-        for partition in consumer.assignment():
-            consumer.seek(partition, 0)
-        while messages := consumer.poll(BATCH, 0.5):
-            yield [_envelope(message) for message in messages]
-    finally:
-        consumer.close()

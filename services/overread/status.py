@@ -8,19 +8,20 @@ from typing import Any
 import httpx
 from prometheus_client.parser import text_string_to_metric_families
 
-from overread.bootstrap import House, room_file
+from overread import topology
+from overread.bus import relay
 from overread.candidates import studies
 from overread.gateway import standing as gateway
+from overread.house import House, room_file
 from overread.inference import standing as inference
 from overread.review import standing as review
 from overread.rollout import standing as rollout
-from overread.topology import ROOMS
 from overread.trainer import standing as trainer
 
 
 def collect(house: House) -> dict[str, Any]:
     """Return the state of rooms and tables. What identifies a patient is not in it."""
-    rooms = [_room(house, name) for name in ROOMS]
+    rooms = [_room(house, name) for name in topology.rooms(house.settings.bus_url)]
     with house.store.reading() as tx:
         facts = {
             "gateway": gateway.standing(tx),
@@ -29,6 +30,8 @@ def collect(house: House) -> dict[str, Any]:
             "review": review.standing(tx),
             "rollout": rollout.standing(tx),
         }
+        if house.settings.bus_url:
+            facts["relay"] = relay.standing(tx)._asdict()
     problems = [problem._asdict() for problem in studies.problems(house.store)]
     problems += [
         {"where": "inference", "reason": reason, "count": number}

@@ -89,10 +89,18 @@ LINE: tuple[Row, ...] = (
     Row("rollout", DUTY, "rollout.stages.Heal"),
     Row("rollout", "overread rollout", "rollout.signoff", (ModelRejected, ModelRolledBack, ModelPromoted)),
     Row("rollout", StudyPurged, "rollout.locked.Forget"),
+    # On a broker: the outbox is carried there. On the embedded bus it is the log itself, and nobody does this.
+    Row("relay", DUTY, "bus.relay.Relay"),
+    Row("relay", DUTY, "bus.relay.Prune"),
 )
 
 ROOMS: tuple[str, ...] = tuple(dict.fromkeys(row.room for row in LINE))
 """Each is a process of its own; in this order `overread up` starts them."""
+
+
+def rooms(bus_url: str) -> tuple[str, ...]:
+    """Return the rooms of a house on this bus."""
+    return ROOMS if bus_url else tuple(room for room in ROOMS if room != "relay")
 
 
 class Topic(NamedTuple):

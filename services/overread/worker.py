@@ -21,6 +21,7 @@ from sqlalchemy import Connection
 
 from overread import metrics
 from overread.bus.dead_letters import dead_letter, summary
+from overread.bus.place import Place
 from overread.bus.port import Bus, Consumer, Message, Partition, Record
 from overread.core.codec import Envelope, decode
 from overread.core.errors import Fenced, InvalidEvent, OverreadError, Retryable
@@ -120,7 +121,7 @@ class Worker:
         self._duties = [(duty, 0.0) for duty in duties]
         topics = sorted({event.topic for event in self._handlers})
         self._consumer = bus.consumer(room, topics, member or f"{room}-0") if topics else None
-        self._known: frozenset[Partition] = frozenset()
+        self._place = Place(self._consumer, store, room) if self._consumer else None
         self._dead_in_a_row = 0
 
     def run(self, stop: threading.Event) -> None:
@@ -130,7 +131,7 @@ class Worker:
                 busy = self.perform_duties(stop)
                 self.step(0.0 if busy else 0.25, stop)
                 if self._consumer is None and not busy:
-                    stop.wait(0.25)
+                    stop.wait(min((0.25, *(duty.every for duty, _ in self._duties))))
         finally:
             with suppress(_StoppedError):  # where no goodbye gets through, the others wait for the time-out
                 self._patiently(self._consumer.close if self._consumer else lambda: None, stop)
@@ -167,39 +168,20 @@ class Worker:
 
     def step(self, timeout: float, stop: threading.Event | None = None) -> int:
         """Handle one batch; return how many messages it had."""
-        consumer, stop = self._consumer, stop or threading.Event()
-        if consumer is None:
+        consumer, place, stop = self._consumer, self._place, stop or threading.Event()
+        if consumer is None or place is None:
             return 0
         try:
-            messages = self._patiently(lambda: self._poll(consumer, timeout), stop)
-            ready = [self._ready(message, stop) for message in messages]
+            messages = self._patiently(lambda: place.poll(self.batch, timeout), stop)
+            ready = []
+            for message in messages:
+                ready.append(self._ready(message, stop))
+                place.keep_alive()
             if ready:
-                self._patiently(lambda: self._commit(consumer, ready), stop)
+                self._patiently(lambda: self._commit(consumer, place, ready), stop)
         except _StoppedError:
             return 0
         return len(ready)
-
-    def _poll(self, consumer: Consumer, timeout: float) -> list[Message]:
-        """Poll; what is newly held is read from the SQL offset on, whatever the bus remembers."""
-        messages = consumer.poll(self.batch, timeout)
-        while again := self._find_place(consumer):
-            messages = [message for message in messages if message.partition not in again]
-            messages += consumer.poll(self.batch - len(messages), 0.0)
-        return messages
-
-    def _find_place(self, consumer: Consumer) -> set[Partition]:
-        """Seek newly held partitions to the SQL offset; return those whose messages must be read again."""
-        held = consumer.assignment()
-        again = set()
-        if new := held - self._known:
-            with self._store.reading() as tx:
-                following = {partition: deliveries.next_offset(tx, self.room, *partition) for partition in new}
-            for partition, offset in following.items():
-                if consumer.position(partition) != offset:
-                    consumer.seek(partition, offset)
-                    again.add(partition)
-        self._known = held
-        return again
 
     def _ready(self, message: Message, stop: threading.Event) -> _Ready:
         """Decode and prepare, with patience for what is away."""
@@ -234,7 +216,7 @@ class Worker:
                     raise _StoppedError from error
         return ready
 
-    def _commit(self, consumer: Consumer, batch: Sequence[_Ready]) -> None:
+    def _commit(self, consumer: Consumer, place: Place, batch: Sequence[_Ready]) -> None:
         ends: dict[Partition, int] = {}
         dead = 0
         with self._store.writing() as tx:
@@ -256,7 +238,7 @@ class Worker:
             consumer.commit(ends)
         except Fenced:
             log.info("%s: another member took over; the effects stand", self.room)
-            self._known = frozenset()
+            place.forget()
         except Retryable as error:  # the SQL offset is the truth; the next commit tells the bus
             log.info("%s: the bus did not take the commit", self.room, extra={"reason": str(error)})
         self._dead_in_a_row = self._dead_in_a_row + dead if dead == len(batch) else 0
@@ -297,4 +279,6 @@ class Worker:
                 log.warning("%s: waiting", self.room, extra={"reason": str(error)})
                 if stop.wait(pause):
                     raise _StoppedError from error
+                if self._place is not None:
+                    self._place.keep_alive()
                 pause = min(pause * 2, self.patience)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from overread_learn.depth import Depth
-from overread_learn.experiment.run import packed
+from overread_learn.experiment.ranks import packed
 
 PATIENTS = 50
 BLOCKS = {1: "head", 2: "stage-head", 3: "stem-head", "scratch": "scratch"}
@@ -34,7 +34,7 @@ def facts(taught: Mapping[tuple[int, Depth], float] = TAUGHT, seeds: int = 2) ->
                     "arch": "squeezenet1_1", "share": share, "labels": 10 * share, "depth": depth,
                     "blocks": BLOCKS[depth], "seed": seed, "auc_validation": apart / 3, "se_validation": 0.05,
                     "seconds": 2 * SECONDS[depth], "core_seconds": SECONDS[depth], "validation_core_seconds": 2.0,
-                    "scores": packed(scores[:, np.newaxis]), "commit": "abc",
+                    "ranks": packed(scores[:, np.newaxis]), "commit": "abc",
                 }
             )  # fmt: skip
     setting = {"arch": "squeezenet1_1", "recipe": {"epochs": 24}, "most": 1000}

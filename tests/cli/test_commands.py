@@ -22,7 +22,7 @@ from gateway.arrivals import ROOT, arrival
 from inference.pictures import APPLICATION, export
 from overread import cli
 from overread.cli import program
-from overread.topology import ROOMS
+from overread.topology import rooms
 from overread_learn.applications import load
 
 
@@ -122,6 +122,9 @@ FAULTS: dict[str, tuple[tuple[str, ...], str]] = {
     "an unknown room": (("run", "cellar"), "cellar"),
     "an unknown strategy": (("--set", "trainer.strategy=guess", "run", "trainer.selection"), "trainer.strategy"),
     "another database": (("--set", "store_url=mysql://x", "status"), "mysql"),
+    "the embedded bus on a server": (("--set", "store_url=postgresql://u@127.0.0.1:9/x", "status"), "bus_url"),
+    "a bus that is none": (("--set", "bus_url=rabbit://x", "status"), "bus_url"),
+    "a relay without a cluster": (("run", "relay"), "relay"),
     "no such folder to send": (("send", "absent"), "absent"),
     "nothing to send": (("send", "."), "no *.dcm"),
     "no such version": (("rollout", "show", "7"), "no version 7"),
@@ -193,7 +196,7 @@ def test_facts_are_json_or_a_table(overread: Run, arguments: tuple[str, ...]) ->
 
 def test_the_status_of_an_empty_house(overread: Run) -> None:
     facts = overread("status", "--json").facts
-    assert [room["room"] for room in facts["rooms"]] == list(ROOMS)
+    assert [room["room"] for room in facts["rooms"]] == list(rooms(""))
     assert {room["state"] for room in facts["rooms"]} == {"stopped"}
     assert facts["serving"] is None
     assert facts["gateway"] == {"studies": 0, "instances": 0, "quarantined": 0, "patients": {}}

@@ -16,8 +16,8 @@ import httpx
 import pytest
 import torch
 
+from overread import topology
 from overread.pacs import dimse
-from overread.topology import ROOMS
 from overread_learn.nets import build
 
 pytestmark = pytest.mark.network
@@ -93,11 +93,11 @@ def test_up_listens_refuses_a_second_one_and_ends_cleanly(
         if all(room["state"] == "ready" for room in rooms):
             break
         time.sleep(1)
-    assert {room["room"]: room["state"] for room in rooms} == dict.fromkeys(ROOMS, "ready")
+    assert {room["room"]: room["state"] for room in rooms} == dict.fromkeys(topology.rooms(""), "ready")
     # A room started a second time by mistake is refused its port, and leaves the first one's standing alone.
     assert house.run("--set", f"gateway.port={port}", "run", "gateway").returncode == 2
     rooms = json.loads(house.run("status", "--json").stdout)["rooms"]
-    assert {room["room"]: room["state"] for room in rooms} == dict.fromkeys(ROOMS, "ready")
+    assert {room["room"]: room["state"] for room in rooms} == dict.fromkeys(topology.rooms(""), "ready")
     process.send_signal(signal.SIGTERM)
     assert process.wait(timeout=60) == 0
     with pytest.raises(ConnectionRefusedError):

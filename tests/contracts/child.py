@@ -24,7 +24,7 @@ def publish(bus: Bus, topic: str) -> None:
 
 def hold(bus: Bus, topic: str) -> None:
     """Poll, commit nothing, say what was polled, and wait for the end."""
-    consumer = bus.consumer("readers", [topic], "the-same")
+    consumer = bus.consumer(f"{topic}-readers", [topic], "the-same")
     while True:
         for message in consumer.poll(100, 0.2):
             print((message.record.value or b"").decode(), flush=True)

@@ -18,6 +18,7 @@ import pytest
 
 from contracts.adapters import Adapter
 from contracts.child import PARTITIONS
+from overread.bus.dead_letters import topic_of
 from overread.bus.port import Bus, Consumer, Message, Partition, Record, partition_of
 from overread.core.codec import Envelope
 from overread.core.errors import BusUnavailable, Fenced, InvalidEvent, Retryable
@@ -50,14 +51,14 @@ def nothing_comes(consumer: Consumer) -> bool:
 
 
 def settle(topic: str, *members: Consumer) -> None:
-    """Poll until the members share out all partitions between them."""
+    """Poll until the members share out all partitions between them, and each has some."""
     everything = {Partition(topic, number) for number in range(PARTITIONS)}
     deadline = time.monotonic() + PATIENCE
     while time.monotonic() < deadline:
         for member in members:
             assert not member.poll(1, 0.0), "settle before you publish"
         held = [partition for member in members for partition in member.assignment()]
-        if len(held) == PARTITIONS and set(held) == everything:
+        if len(held) == PARTITIONS and set(held) == everything and all(member.assignment() for member in members):
             return
     pytest.fail(f"the partitions were not shared out: {[sorted(member.assignment()) for member in members]}")
 
@@ -82,7 +83,7 @@ def test_order_per_key(bus: Bus, topic: str) -> None:
     bus.publish(records(topic, 60))
     bus.publish([Record(topic, f"key-{number % 7}", str(number).encode()) for number in range(60, 120)])
     by_key = defaultdict(list)
-    for message in drain(bus.consumer("readers", [topic], "one"), 120, limit=9):
+    for message in drain(bus.consumer(f"{topic}-readers", [topic], "one"), 120, limit=9):
         by_key[message.record.key].append(int(message.record.value or b""))
         assert message.partition == Partition(topic, partition_of(message.record.key, PARTITIONS))
     assert len(by_key) == 7
@@ -91,7 +92,7 @@ def test_order_per_key(bus: Bus, topic: str) -> None:
 
 def test_offsets_rise_in_a_partition_and_end_stands_behind_the_last(bus: Bus, topic: str) -> None:
     bus.publish(records(topic, 40))
-    consumer = bus.consumer("readers", [topic], "one")
+    consumer = bus.consumer(f"{topic}-readers", [topic], "one")
     by_partition = defaultdict(list)
     for message in drain(consumer, 40, limit=3):
         by_partition[message.partition].append(message.offset)
@@ -110,7 +111,7 @@ def test_redelivery_after_a_crash_and_the_same_name_takes_its_partitions_back(
         process.kill()
         process.wait()
     assert polled == set(range(20))
-    successor = bus.consumer("readers", [topic], "the-same")  # nobody waits for the time-out of the dead one
+    successor = bus.consumer(f"{topic}-readers", [topic], "the-same")  # nobody waits for the time-out of the dead one
     assert sorted(numbers(drain(successor, 20))) == list(range(20))
 
 
@@ -121,7 +122,7 @@ def test_another_name_takes_over_once_the_crashed_member_has_timed_out(broker: A
         for _ in range(20):
             process.stdout.readline()
     broker.outlive_members()
-    assert sorted(numbers(drain(bus.consumer("readers", [topic], "another"), 20))) == list(range(20))
+    assert sorted(numbers(drain(bus.consumer(f"{topic}-readers", [topic], "another"), 20))) == list(range(20))
 
 
 def test_no_acknowledged_event_is_lost_on_kill_9(broker: Adapter, bus: Bus, topic: str) -> None:
@@ -138,7 +139,7 @@ def test_no_acknowledged_event_is_lost_on_kill_9(broker: Adapter, bus: Bus, topi
         acknowledged.update(int(line) for line in told if line.endswith("\n"))
     assert acknowledged.total() > 50
     found: Counter[int] = Counter()
-    consumer = bus.consumer("checker", [topic], "one")
+    consumer = bus.consumer(f"{topic}-checker", [topic], "one")
     while messages := consumer.poll(1000, 0.5):
         found.update(numbers(messages))
     assert not acknowledged - found
@@ -147,7 +148,7 @@ def test_no_acknowledged_event_is_lost_on_kill_9(broker: Adapter, bus: Bus, topi
 
 
 def test_two_members_hold_disjoint_partitions_that_cover_all(bus: Bus, topic: str) -> None:
-    one, two = (bus.consumer("readers", [topic], name) for name in ("one", "two"))
+    one, two = (bus.consumer(f"{topic}-readers", [topic], name) for name in ("one", "two"))
     settle(topic, one, two)
     assert one.assignment()
     assert two.assignment()
@@ -160,12 +161,12 @@ def test_two_members_hold_disjoint_partitions_that_cover_all(bus: Bus, topic: st
 
 
 def test_a_stale_member_is_fenced_at_commit(broker: Adapter, bus: Bus, topic: str) -> None:
-    stale = bus.consumer("readers", [topic], "stale")
+    stale = bus.consumer(f"{topic}-readers", [topic], "stale")
     settle(topic, stale)
     bus.publish(records(topic, 10))
     in_hand = drain(stale, 10)
     broker.outlive_members()
-    successor = bus.consumer("readers", [topic], "successor")
+    successor = bus.consumer(f"{topic}-readers", [topic], "successor")
     assert sorted(numbers(drain(successor, 10))) == list(range(10))
     with pytest.raises(Fenced):
         stale.commit(ends(in_hand))
@@ -176,12 +177,12 @@ def test_a_stale_member_is_fenced_at_commit(broker: Adapter, bus: Bus, topic: st
 def test_a_fenced_member_reads_what_it_holds_again_from_what_was_committed(
     broker: Adapter, bus: Bus, topic: str
 ) -> None:
-    stale = bus.consumer("readers", [topic], "stale")
+    stale = bus.consumer(f"{topic}-readers", [topic], "stale")
     settle(topic, stale)
     bus.publish(records(topic, 10, keys=1))
     first, *_ = in_hand = drain(stale, 10)
     broker.outlive_members()
-    successor = bus.consumer("readers", [topic], "successor")
+    successor = bus.consumer(f"{topic}-readers", [topic], "successor")
     drain(successor, 10)
     successor.commit(ends([first]))
     successor.close()
@@ -207,17 +208,21 @@ class Refuses:
         return []
 
 
-def test_poison_goes_to_the_dead_letters_and_blocks_nobody(broker: Adapter, bus: Bus) -> None:
+def test_poison_goes_to_the_dead_letters_and_blocks_nobody(broker: Adapter, topic: str) -> None:
+    room = f"{topic}-tested"
+    letters_of_it = topic_of(StudyPurged.topic, room)
+    broker.start()
+    bus = broker.connect({StudyPurged.topic: PARTITIONS, letters_of_it: 1})
     studies = ["s-1", "s-poison", "s-2", "s-3"]
     sent = [Envelope(StudyPurged(study=study), "gateway").record() for study in studies]
     bus.publish([*sent, Record(StudyPurged.topic, "s-4", b"no event at all"), *sent[:1]])
     handler = Refuses()
-    worker = broker.worker(bus, "tested", [handler])
+    worker = broker.worker(bus, room, [handler])
     deadline = time.monotonic() + PATIENCE
     while worker.step(0.2) or (len(handler.applied) < 3 and time.monotonic() < deadline):
         pass
     assert sorted(handler.applied) == ["s-1", "s-2", "s-3"]
-    clerk = bus.consumer("clerks", [f"{StudyPurged.topic}.tested.dlq"], "one")
+    clerk = bus.consumer(f"{topic}-clerks", [letters_of_it], "one")
     letters = drain(clerk, 2)
     assert {letter.record.value for letter in letters} == {sent[1].value, b"no event at all"}
     assert {letter.record.headers["dlq_error"].split(b":")[0] for letter in letters} == {b"InvalidEvent"}
@@ -228,7 +233,7 @@ def test_bounded_memory_under_a_slow_consumer(bus: Bus, topic: str) -> None:
     size, count, limit = 100_000, 400, 5
     for _ in range(count // 20):
         bus.publish([Record(topic, f"key-{number}", bytes(size)) for number in range(20)])
-    consumer = bus.consumer("readers", [topic], "slow")
+    consumer = bus.consumer(f"{topic}-readers", [topic], "slow")
     tracemalloc.start()
     try:
         seen = 0
@@ -244,7 +249,7 @@ def test_bounded_memory_under_a_slow_consumer(bus: Bus, topic: str) -> None:
 
 def test_replay_from_the_beginning(bus: Bus, topic: str) -> None:
     bus.publish(records(topic, 30))
-    consumer = bus.consumer("readers", [topic], "one")
+    consumer = bus.consumer(f"{topic}-readers", [topic], "one")
     first = drain(consumer, 30)
     consumer.commit(ends(first))
     assert nothing_comes(consumer)
@@ -258,12 +263,12 @@ def test_replay_from_the_beginning(bus: Bus, topic: str) -> None:
 
 def test_a_new_group_starts_at_the_beginning(bus: Bus, topic: str) -> None:
     bus.publish(records(topic, 5))
-    assert sorted(numbers(drain(bus.consumer("latecomers", [topic], "one"), 5))) == list(range(5))
+    assert sorted(numbers(drain(bus.consumer(f"{topic}-latecomers", [topic], "one"), 5))) == list(range(5))
 
 
 def test_seek(bus: Bus, topic: str) -> None:
     bus.publish(records(topic, 10, keys=1))
-    consumer = bus.consumer("readers", [topic], "one")
+    consumer = bus.consumer(f"{topic}-readers", [topic], "one")
     messages = drain(consumer, 10)
     consumer.seek(messages[6].partition, messages[6].offset)
     assert consumer.position(messages[6].partition) == messages[6].offset
@@ -271,7 +276,7 @@ def test_seek(bus: Bus, topic: str) -> None:
 
 
 def test_pause_and_resume(bus: Bus, topic: str) -> None:
-    consumer = bus.consumer("readers", [topic], "one")
+    consumer = bus.consumer(f"{topic}-readers", [topic], "one")
     settle(topic, consumer)
     bus.publish(records(topic, 40, keys=40))
     quiet = Partition(topic, partition_of("key-0", PARTITIONS))
@@ -286,7 +291,7 @@ def test_pause_and_resume(bus: Bus, topic: str) -> None:
 
 def test_groups_are_independent(bus: Bus, topic: str) -> None:
     bus.publish(records(topic, 20))
-    one, two = bus.consumer("one", [topic], "member"), bus.consumer("two", [topic], "member")
+    one, two = bus.consumer(f"{topic}-one", [topic], "member"), bus.consumer(f"{topic}-two", [topic], "member")
     mine = drain(one, 20)
     one.commit(ends(mine))
     assert all(two.committed(partition) == 0 for partition in ends(mine))
@@ -295,10 +300,10 @@ def test_groups_are_independent(bus: Bus, topic: str) -> None:
 
 def test_a_topic_that_is_not_asked_for_is_not_heard(bus: Bus, topic: str) -> None:
     bus.publish([Record(f"{topic}.dlq", "key", b"1"), Record(topic, "key", b"2")])
-    consumer = bus.consumer("readers", [topic], "one")
+    consumer = bus.consumer(f"{topic}-readers", [topic], "one")
     assert numbers(drain(consumer, 1)) == [2]
     assert nothing_comes(consumer)
-    assert numbers(drain(bus.consumer("clerks", [f"{topic}.dlq"], "one"), 1)) == [1]
+    assert numbers(drain(bus.consumer(f"{topic}-clerks", [f"{topic}.dlq"], "one"), 1)) == [1]
 
 
 def test_headers_no_value_and_900_kb_come_through_intact(bus: Bus, topic: str) -> None:
@@ -307,7 +312,7 @@ def test_headers_no_value_and_900_kb_come_through_intact(bus: Bus, topic: str) -
     none = Record(topic, "key", None, {})
     empty = Record(topic, "key", b"")
     bus.publish([odd, none, empty])
-    found = [message.record for message in drain(bus.consumer("readers", [topic], "one"), 3)]
+    found = [message.record for message in drain(bus.consumer(f"{topic}-readers", [topic], "one"), 3)]
     assert sorted(found, key=lambda record: repr(record.value)) == sorted(
         [odd, none, empty], key=lambda record: repr(record.value)
     )
@@ -315,14 +320,14 @@ def test_headers_no_value_and_900_kb_come_through_intact(bus: Bus, topic: str) -
 
 def test_a_commit_never_goes_backwards(bus: Bus, topic: str) -> None:
     bus.publish(records(topic, 10, keys=1))
-    consumer = bus.consumer("readers", [topic], "one")
+    consumer = bus.consumer(f"{topic}-readers", [topic], "one")
     messages = drain(consumer, 10)
     partition = messages[0].partition
     consumer.commit({partition: messages[7].offset + 1})
     consumer.commit({partition: messages[2].offset + 1})
     assert consumer.committed(partition) == messages[7].offset + 1
     consumer.close()
-    assert numbers(drain(bus.consumer("readers", [topic], "two"), 2)) == [8, 9]
+    assert numbers(drain(bus.consumer(f"{topic}-readers", [topic], "two"), 2)) == [8, 9]
 
 
 def test_a_publish_after_a_rejected_record_succeeds(broker: Adapter, bus: Bus, topic: str) -> None:
@@ -330,14 +335,15 @@ def test_a_publish_after_a_rejected_record_succeeds(broker: Adapter, bus: Bus, t
         bus.publish([broker.refused(topic)])
     assert not isinstance(caught.value, Retryable), "what can never be written must not look as if it could"
     bus.publish(records(topic, 3))
-    assert sorted(numbers(drain(bus.consumer("readers", [topic], "one"), 3))) == [0, 1, 2]
+    assert sorted(numbers(drain(bus.consumer(f"{topic}-readers", [topic], "one"), 3))) == [0, 1, 2]
 
 
 def test_the_broker_is_absent_at_the_start(broker: Adapter, topic: str) -> None:
+    broker.be_absent()
     bus = broker.connect({topic: PARTITIONS})
     with pytest.raises(BusUnavailable):
         bus.publish(records(topic, 1))
-    consumer = bus.consumer("readers", [topic], "one")
+    consumer = bus.consumer(f"{topic}-readers", [topic], "one")
     with pytest.raises(Retryable):
         consumer.poll(1, 0.1)
     broker.start()
@@ -346,12 +352,27 @@ def test_the_broker_is_absent_at_the_start(broker: Adapter, topic: str) -> None:
 
 
 def test_close_hands_partitions_over_at_once(bus: Bus, topic: str) -> None:
-    one, two = (bus.consumer("readers", [topic], name) for name in ("one", "two"))
+    one, two = (bus.consumer(f"{topic}-readers", [topic], name) for name in ("one", "two"))
     settle(topic, one, two)
     one.close()
     settle(topic, two)
 
 
+def test_a_member_at_work_lives_takes_part_and_loses_nothing(bus: Bus, topic: str) -> None:
+    at_work, other = (bus.consumer(f"{topic}-readers", [topic], name) for name in ("at-work", "other"))
+    settle(topic, at_work)
+    bus.publish(records(topic, 40, keys=40))
+    found: list[Message] = []
+    deadline = time.monotonic() + PATIENCE
+    while (not other.assignment() or at_work.assignment() & other.assignment()) and time.monotonic() < deadline:
+        at_work.keep_alive()
+        found += other.poll(1, 0.0)
+    assert at_work.assignment()
+    while len(found) < 40 and time.monotonic() < deadline:
+        found += [message for member in (at_work, other) for message in member.poll(100, 0.1)]
+    assert sorted(numbers(found)) == list(range(40))
+
+
 def test_publishing_nothing_is_no_error(bus: Bus, topic: str) -> None:
     bus.publish([])
-    assert nothing_comes(bus.consumer("readers", [topic], "one"))
+    assert nothing_comes(bus.consumer(f"{topic}-readers", [topic], "one"))

@@ -7,7 +7,7 @@ from bench.depth_findings import TAUGHT, facts
 from overread_learn.depth import SCRATCH
 from overread_learn.evaluate import macro_auc
 from overread_learn.experiment.depth_table import DepthTable, Estimate
-from overread_learn.experiment.run import unpacked
+from overread_learn.experiment.ranks import unpacked
 
 
 @pytest.fixture(scope="module")
@@ -20,7 +20,7 @@ def test_a_cell_is_the_mean_over_seeds_with_an_interval_around_it(table: DepthTa
     truth = found["test"]["labels"]
     mine = [row for row in found["findings"] if (row["share"], row["depth"]) == (10, 2)]
     cell = table.cell(10, 2)
-    expected = np.mean([macro_auc(truth, unpacked(row["scores"], len(truth))) for row in mine])
+    expected = np.mean([macro_auc(truth, unpacked(row["ranks"], len(truth))) for row in mine])
     assert cell.auc.value == pytest.approx(expected)
     assert cell.auc.lower < cell.auc.value < cell.auc.upper
     assert (cell.depth, cell.blocks, cell.labels, cell.seeds) == (2, "stage-head", 100, (0, 1))

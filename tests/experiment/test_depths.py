@@ -15,7 +15,7 @@ from overread_learn.evaluate import macro_auc
 from overread_learn.experiment.comparison import OtherRules
 from overread_learn.experiment.depths import DepthStudy, cohort, held
 from overread_learn.experiment.material import Material
-from overread_learn.experiment.run import unpacked
+from overread_learn.experiment.ranks import unpacked
 from overread_learn.finetune import recipe
 from overread_learn.nets import Classifier
 
@@ -42,7 +42,7 @@ def test_what_ended_is_kept_though_another_failed(study: DepthStudy, material: M
     assert list(study.run()) == [found]  # and nothing is run
     truth = material.labels[material.test]
     assert found["labels"] == 30
-    assert macro_auc(truth, unpacked(found["scores"], len(truth))) == pytest.approx(found["auc"])
+    assert macro_auc(truth, unpacked(found["ranks"], len(truth))) == pytest.approx(found["auc"])
     table = json.loads(study.file.read_text())
     assert table["test"]["labels"] == truth.tolist()
     assert table["test"]["patients"] == [material.patients[at] for at in np.flatnonzero(material.test)]

@@ -12,7 +12,8 @@ from overread_learn.experiment.head import HeadLearner
 from overread_learn.experiment.learner import Learner
 from overread_learn.experiment.material import Material
 from overread_learn.experiment.protocol import Protocol, pool_of
-from overread_learn.experiment.run import packed, run, unpacked
+from overread_learn.experiment.ranks import packed, unpacked
+from overread_learn.experiment.run import run
 
 
 def test_a_run_spends_the_budgets_on_train_patients(learner: Learner, material: Material) -> None:
@@ -25,7 +26,7 @@ def test_a_run_spends_the_budgets_on_train_patients(learner: Learner, material: 
     assert set(picked) <= train
     truth = dict(zip(material.ids, material.labels, strict=True))
     assert found["steps"][-1]["positives"] == sum(truth[name] for name in picked)
-    scores = unpacked(found["steps"][-1]["scores"], int(material.test.sum()))
+    scores = unpacked(found["steps"][-1]["ranks"], int(material.test.sum()))
     assert found["steps"][-1]["auc"] == pytest.approx(auc(material.labels[material.test], scores), abs=1e-9)
     for step in found["steps"]:
         assert sum(step["histogram"]) == 3 * len(step["picks"])
@@ -35,7 +36,7 @@ def test_a_run_spends_the_budgets_on_train_patients(learner: Learner, material: 
 
 def test_equal_seeds_give_equal_runs_and_others_do_not(learner: Learner) -> None:
     one, again, other = (run(learner, "margin", seed) for seed in (1, 1, 2))
-    assert [step["scores"] for step in one["steps"]] == [step["scores"] for step in again["steps"]]
+    assert [step["ranks"] for step in one["steps"]] == [step["ranks"] for step in again["steps"]]
     assert [step["picks"] for step in one["steps"]] == [step["picks"] for step in again["steps"]]
     assert [step["picks"] for step in one["steps"]] != [step["picks"] for step in other["steps"]]
 
@@ -54,8 +55,8 @@ def test_while_a_class_is_absent_nothing_is_trained(learner: Learner, material: 
         if sum(material.labels[material.ids.index(run_picks)] for run_picks in _first(learner, seed)) == 0
     )
     steps = run(Learner(material, negatives, None), "random", seed)["steps"]
-    assert steps[0]["scores"] == steps[1]["scores"]
-    assert steps[2]["scores"] != steps[1]["scores"]
+    assert steps[0]["ranks"] == steps[1]["ranks"]
+    assert steps[2]["ranks"] != steps[1]["ranks"]
 
 
 def _first(learner: Learner, seed: int) -> list[str]:
@@ -81,8 +82,8 @@ def test_the_rows_of_table_2(material: Material, protocol: Protocol, training: s
     few = replace(protocol, budgets=(40, 4))  # a reservoir as small as the second round can't hold all of the first
     base = run(Learner(material, few, None), "random", 0)
     found = run(Learner(material, replace(few, training=training), None), "random", 0)
-    assert found["steps"][0]["scores"] == base["steps"][0]["scores"]
-    assert found["steps"][1]["scores"] != base["steps"][1]["scores"]
+    assert found["steps"][0]["ranks"] == base["steps"][0]["ranks"]
+    assert found["steps"][1]["ranks"] != base["steps"][1]["ranks"]
 
 
 @pytest.fixture(scope="module")
@@ -140,10 +141,14 @@ def test_a_protocol_that_cannot_be_run(protocol: Protocol, change: dict[str, obj
         replace(protocol, **change)  # type: ignore[arg-type]
 
 
-def test_scores_survive_packing() -> None:
-    binary, several = np.random.default_rng(0).random((50, 2)), np.random.default_rng(0).random((50, 3))
-    assert unpacked(packed(binary), 50) == pytest.approx(binary[:, 1], abs=1e-7)
-    assert unpacked(packed(several), 50) == pytest.approx(several, abs=1e-7)
+def test_the_order_of_scores_survives_packing_and_so_do_ties() -> None:
+    binary, several = np.random.default_rng(0).random((500, 2)), np.random.default_rng(0).random((50, 3))
+    binary[7] = binary[300]
+    for scores, kept in ((binary, binary[:, 1:]), (several, several)):
+        ranks = unpacked(packed(scores), len(scores)).reshape(kept.shape)
+        for column, rank in zip(kept.T, ranks.T, strict=True):
+            assert np.array_equal(np.sign(column[:, None] - column), np.sign(rank[:, None] - rank))
+    assert len(packed(np.random.default_rng(1).random((3000, 2)))) < 7500
 
 
 def test_the_oracle_evens_out_the_classes(heads: HeadLearner) -> None:

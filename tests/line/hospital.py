@@ -16,9 +16,9 @@ from typing import Any
 import yaml
 
 from overread import config
-from overread.bootstrap import House
 from overread.core.clock import utc_now
 from overread.core.errors import GateFailed, StoreUnavailable
+from overread.house import House
 from overread.rollout import signoff
 from overread.simulation import phantoms
 from overread.status import collect

@@ -7,9 +7,9 @@ import uuid
 from typing import Any
 
 import pytest
-from sqlalchemy.exc import OperationalError
 
 from overread.core.corrections import Verdict
+from overread.core.errors import StoreUnavailable
 from overread.core.events import CorrectionRefused, CorrectionSubmitted, FindingCorrected, Place, StudyPurged
 from overread.review import tables
 from overread.store.engine import Store
@@ -167,7 +167,7 @@ def test_a_database_that_is_away_is_503_and_nothing_is_remembered(room: Any, mon
     key = str(uuid.uuid4())
 
     def locked(*_: Any) -> None:
-        raise OperationalError("BEGIN IMMEDIATE", {}, Exception("database is locked"))
+        raise StoreUnavailable("database is locked")
 
     with monkeypatch.context() as patched:
         patched.setattr("overread.review.submit.judge", locked)

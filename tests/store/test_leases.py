@@ -1,12 +1,11 @@
 from __future__ import annotations
 
 import time
-from types import SimpleNamespace
 
 import pytest
+from sqlalchemy import Connection
 
 from overread.core.errors import StoreUnavailable
-from overread.store import leases
 from overread.store.engine import Store
 from overread.store.leases import Lease
 
@@ -15,14 +14,14 @@ class Clock:
     def __init__(self) -> None:
         self.now = 1000.0
 
-    def time(self) -> float:
+    def time(self, _tx: Connection) -> float:
         return self.now
 
 
 @pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+def clock(store: Store, monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
-    monkeypatch.setattr(leases, "time", SimpleNamespace(time=clock.time, monotonic=time.monotonic))
+    monkeypatch.setattr(store, "now", clock.time)
     return clock
 
 

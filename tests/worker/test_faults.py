@@ -120,6 +120,20 @@ def test_what_no_room_can_read_becomes_a_dead_letter(
     assert letter.record.value == value
 
 
+@pytest.mark.parametrize("bad", ["a\0b", "".join(f"{number:x}" for number in range(5000))], ids=["NUL", "16 kB"])
+@pytest.mark.parametrize("part", ["ce_id", "study"])
+def test_what_a_database_cannot_hold_stops_no_room(store: Store, part: str, bad: str) -> None:
+    """PostgreSQL's text has no NUL, and its indexes no values of 3 kB; SQLite takes both."""
+    room = Room(store, Note())
+    record = purged(bad if part == "study" else "s-2")[0].record()
+    headers = {**record.headers, "ce_id": bad.encode()} if part == "ce_id" else record.headers
+    room.bus.publish([type(record)(StudyPurged.topic, record.key, record.value, headers)])
+    room.tell(*purged("s-1"))
+    room.work()
+    assert "s-1" in room.effects()
+    assert len(room.effects()) + len(room.dead()) == 2
+
+
 def test_an_event_that_this_room_does_not_handle_is_passed_over(store: Store) -> None:
     room = Room(store, Note())
     room.tell(*purged("s-1"))

@@ -15,7 +15,7 @@ from overread_learn.depth import SCRATCH, Depth, shallowest
 from overread_learn.evaluate.bootstrap import PatientBootstrap
 from overread_learn.evaluate.curves import seed_weights
 from overread_learn.evaluate.roc import macro_auc
-from overread_learn.experiment.run import unpacked
+from overread_learn.experiment.ranks import unpacked
 
 __all__ = ["Cell", "DepthTable", "Estimate"]
 
@@ -73,7 +73,7 @@ class DepthTable:
         for row in facts["findings"]:
             share, depth, seed = row["share"], row["depth"], row["seed"]
             self._rows.setdefault((share, depth), {})[seed] = row
-            scores = unpacked(row["scores"], len(truth))
+            scores = unpacked(row["ranks"], len(truth))
             self._aucs[share, depth, seed] = np.concatenate([[macro_auc(truth, scores)], draws.macro_auc(scores)])
         self.shares = sorted({share for share, _ in self._rows})
         self.depths: list[Depth] = [*sorted({depth for _, depth in self._rows if depth != SCRATCH})]

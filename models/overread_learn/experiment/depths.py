@@ -21,7 +21,7 @@ from overread_learn.experiment.comparison import OtherRules, commit, write
 from overread_learn.experiment.learner import use_threads
 from overread_learn.experiment.material import Material, Subset
 from overread_learn.experiment.processes import CONTEXT, spread, threads_of
-from overread_learn.experiment.run import packed
+from overread_learn.experiment.ranks import packed
 
 __all__ = ["VALIDATION", "DepthStudy", "cohort", "held", "train"]
 
@@ -186,5 +186,5 @@ def _one(*key: Any) -> dict[str, Any]:
 
 
 def _row(finding: Finding, made_by: str) -> dict[str, Any]:
-    table = {**finding._asdict(), "interval": list(finding.interval), "scores": packed(finding.scores)}
-    return {**table, "commit": made_by}
+    table = {**finding._asdict(), "interval": list(finding.interval), "commit": made_by}
+    return {**table, "ranks": packed(table.pop("scores"))}

@@ -7,7 +7,7 @@ import numpy as np
 
 from overread_learn.evaluate.curves import Summary, summarise
 from overread_learn.experiment.material import Material
-from overread_learn.experiment.run import unpacked
+from overread_learn.experiment.ranks import unpacked
 
 __all__ = ["results", "summaries"]
 
@@ -20,7 +20,7 @@ def summaries(runs: Sequence[Mapping[str, Any]], material: Material, replicates:
     test = np.flatnonzero(material.test)
     table: dict[str, dict[int, list[tuple[int, Any]]]] = {}
     for run in runs:
-        steps = [(step["labels"], unpacked(step["scores"], len(test))) for step in run["steps"]]
+        steps = [(step["labels"], unpacked(step["ranks"], len(test))) for step in run["steps"]]
         table.setdefault(run["strategy"], {})[run["seed"]] = steps
     if REFERENCE not in table:
         return {}

@@ -1,8 +1,6 @@
 """One run: a strategy spends the budgets on a pool, and after each the network's AUC on the test patients is taken."""
 
-import base64
 import time
-import zlib
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -17,11 +15,12 @@ from overread_learn.evaluate.roc import macro_auc
 from overread_learn.experiment.learner import Learner, Scored
 from overread_learn.experiment.oracle import ORACLE, oracle
 from overread_learn.experiment.protocol import pool_of
+from overread_learn.experiment.ranks import packed
 from overread_learn.finetune import STRATEGIES, OneClass, misclassified, plan
 from overread_learn.nets import Classifier
 from overread_learn.scoring import softmax
 
-__all__ = ["BINS", "packed", "run", "unpacked"]
+__all__ = ["BINS", "run"]
 
 BINS = 10
 """Of the histograms of the picks' patch probabilities."""
@@ -42,7 +41,8 @@ def run(learner: Learner, name: str, seed: int, on_step: Callable[[int], None] |
     While the answers lack a class nothing is trained, and the point on the curve is that of the model so far. Returns
     ``{strategy, seed, pool, positives_in_pool, flipped, steps}``; each step holds ``labels`` and ``positives`` so far,
     ``auc``, ``seconds``, ``picks`` (ids), ``patterns`` (how many picks of each of AIFT's), ``histogram`` (of the picks'
-    patch probabilities of the last class) and the packed test ``scores``. ``on_step`` hears each number of labels.
+    patch probabilities of the last class) and the packed ``ranks`` of the test scores. ``on_step`` hears each number of
+    labels.
     """
     protocol, material = learner.protocol, learner.material
     chosen = Strategy(ORACLE) if name == ORACLE else strategy(name)
@@ -71,7 +71,7 @@ def run(learner: Learner, name: str, seed: int, on_step: Callable[[int], None] |
                 "seconds": time.perf_counter() - begun,
                 "picks": [material.ids[index] for index in new],
                 **_explained(scored),
-                "scores": packed(before),
+                "ranks": packed(before),
             }
         )
         if on_step:
@@ -181,15 +181,3 @@ def _explained(logits: NDArray[np.float32]) -> dict[str, Any]:
     p = softmax(logits)[..., -1]
     counts, _ = np.histogram(p, bins=BINS, range=(0, 1))
     return {"patterns": dict(sorted(Counter(pattern(each) for each in p).items())), "histogram": counts.tolist()}
-
-
-def packed(scores: NDArray[np.float64]) -> str:
-    """Pack test scores (n, C) as text; of two classes, which leave one number, the second."""
-    kept = scores[:, 1:] if scores.shape[1] == 2 else scores
-    return base64.b85encode(zlib.compress(np.ascontiguousarray(kept, "<f4").tobytes(), 9)).decode()
-
-
-def unpacked(text: str, count: int) -> NDArray[np.float64]:
-    """Return what `packed` took, (n,) of the positive class, or (n, C) where there are more than two."""
-    values = np.frombuffer(zlib.decompress(base64.b85decode(text)), "<f4").astype(np.float64)
-    return values if len(values) == count else values.reshape(count, -1)

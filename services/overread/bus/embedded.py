@@ -106,6 +106,10 @@ class EmbeddedConsumer:
                 return messages
             time.sleep(min(POLL_SECONDS, left))
 
+    def keep_alive(self) -> None:
+        """See `Consumer.keep_alive`."""
+        self._keep_membership()
+
     def _fetch(self, limit: int) -> list[Message]:
         readable = sorted(partition for partition in self._positions if partition not in self._paused)
         if not readable:

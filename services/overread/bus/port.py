@@ -45,8 +45,16 @@ class Consumer(Protocol):
         """
         ...
 
+    def keep_alive(self) -> None:
+        """Say that this member lives while it works on what it polled; deliver nothing, lose nothing.
+
+        The group may be dealt out anew meanwhile. What is in hand of a partition that went to another is then refused
+        at `commit`, or read again.
+        """
+        ...
+
     def assignment(self) -> frozenset[Partition]:
-        """Return the partitions that this member holds now; it changes only inside `poll`."""
+        """Return the partitions that this member holds now; `poll` and `keep_alive` alone change it."""
         ...
 
     def position(self, partition: Partition) -> int:
@@ -54,7 +62,7 @@ class Consumer(Protocol):
         ...
 
     def seek(self, partition: Partition, offset: int) -> None:
-        """Read on from `offset`."""
+        """Read on from `offset`; 0 is the oldest that is still kept."""
         ...
 
     def pause(self, partitions: Sequence[Partition]) -> None:

@@ -64,7 +64,7 @@ def settings(**flags: Any) -> Settings:
 @contextmanager
 def house(**flags: Any) -> Iterator[Any]:
     """Open the house for a command (typed loosely: its import is slow, and `--help` must not wait for it)."""
-    from overread.bootstrap import House
+    from overread.house import House
 
     opened = House(settings(**flags))
     try:

@@ -117,7 +117,7 @@ def purge(
             from overread.trainer.standing import learnt_from
 
             learnt = learnt_from(tx, study if study.startswith("s-") else opened.pseudonyms.study(study))
-        purged = forget(opened.store, opened.bus.append, opened.blobs, study)
+        purged = forget(opened.store, opened.outbox, opened.blobs, study)
     if purged is None:
         raise Misconfigured("no such study is here; give its Study Instance UID or its pseudonym")
     facts = {**purged._asdict(), "labels": learnt.labels, "versions": learnt.versions}

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from overread.config import Settings
+from overread.core.errors import OverreadError
 
 
 class Check(NamedTuple):
@@ -30,6 +31,7 @@ def examine(settings: Settings) -> list[Check]:
         _package("onnxruntime-gpu", needed=True, why="scoring"),
         _package("torch", needed=False, why="rounds of training: pip install 'overread[train]'"),
         _providers(),
+        _store(settings),
         _disk(settings),
         _port("gateway", settings.gateway.host, settings.gateway.port, "OVERREAD_GATEWAY__PORT"),
         _port("review", settings.review.host, settings.review.port, "OVERREAD_REVIEW__PORT"),
@@ -51,6 +53,21 @@ def _providers() -> Check:
 
     names = onnxruntime.get_available_providers()
     return Check("execution providers", "ok", f"{', '.join(names)} (offered; /metrics says which one runs)")
+
+
+def _store(settings: Settings) -> Check:
+    from overread.store.engine import Store
+
+    try:
+        store = Store(settings.store_url)
+        if store.place.startswith("sqlite:"):  # to look would make the file
+            return Check("store", "ok", store.place)
+        with store.reading() as tx:
+            version = tx.exec_driver_sql("SHOW server_version").scalar_one()
+        store.close()
+    except OverreadError as error:
+        return Check("store", "missing", str(error), "start the server, or set store_url, PGPASSWORD or PGPASSFILE")
+    return Check("store", "ok", f"{store.place}, version {version}")
 
 
 def _disk(settings: Settings) -> Check:

@@ -83,6 +83,6 @@ def stop(
 
     with house() as opened, opened.store.writing() as tx:
         events = put_an_end_to(tx, version, name, reason=reason, time=utc_now())
-        opened.bus.append(tx, [Envelope(event, "rollout").record() for event in events])
+        opened.outbox(tx, [Envelope(event, "rollout").record() for event in events])
     facts = [{"event": type(event).__name__, **event.model_dump(include={"version", "sha256"})} for event in events]
     show(facts, as_json=as_json, table=tabulate("done", ("event", "version"), facts))

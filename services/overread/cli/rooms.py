@@ -15,7 +15,7 @@ import typer
 from overread import logs
 from overread.cli.app import app, house, settings
 from overread.cli.supervisor import Supervisor
-from overread.topology import ROOMS
+from overread.topology import ROOMS, rooms
 from overread_learn.printing import err, out
 
 
@@ -52,7 +52,7 @@ def up(
         signal.signal(number, lambda *_: stop.set())
     with Supervisor(chosen) as supervisor:
         if not as_json:
-            err.print(f"starting {len(ROOMS)} rooms on {chosen.data} …")
+            err.print(f"starting {len(rooms(chosen.bus_url))} rooms on {chosen.data} …")
         facts = supervisor.wait_until_listening(stop)
         if stop.is_set():
             return
@@ -95,8 +95,9 @@ def _follow(supervisor: int, stop: threading.Event) -> None:
 
 
 def _serve(opened: object, name: str, stop: threading.Event) -> None:
-    from overread.bootstrap import House, build, room_file
+    from overread.bootstrap import build
     from overread.health import HealthServer
+    from overread.house import House, room_file
 
     assert isinstance(opened, House)  # noqa: S101 - `house` is typed loosely
     room = build(opened, name)

@@ -22,7 +22,7 @@ import yaml
 
 from overread.config import Settings
 from overread.core.errors import Misconfigured
-from overread.topology import ROOMS, TOPICS
+from overread.topology import TOPICS, rooms
 
 log = logging.getLogger(__name__)
 
@@ -52,7 +52,8 @@ class Supervisor:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._processes = [_Process(room) for room in ROOMS if room != "trainer.round" or _can_train()]
+        names = [room for room in rooms(settings.bus_url) if room != "trainer.round" or _can_train()]
+        self._processes = [_Process(room) for room in names]
         self._lock: IO[str] | None = None
 
     def __enter__(self) -> Self:
@@ -92,7 +93,7 @@ class Supervisor:
 
     def _prepare(self) -> None:
         """Migrate and create the registry once, before seven processes would do it at the same time."""
-        from overread.bootstrap import House
+        from overread.house import House
 
         house = House(self._settings)
         house.registry.prepare()
@@ -196,9 +197,13 @@ def _is_ours(pid: int) -> bool:
 
 
 def _prune(settings: Settings) -> None:
-    from overread.bootstrap import House
+    from overread.bus.embedded import EmbeddedBus
+    from overread.house import House
 
     house = House(settings)
+    if not isinstance(house.bus, EmbeddedBus):
+        house.close()
+        return  # a cluster keeps its own topics, and the relay its outbox
     for name, topic in TOPICS.items():
         if topic.days is not None:
             house.bus.prune(name, datetime.now(UTC) - timedelta(days=topic.days))

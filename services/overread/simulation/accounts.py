@@ -8,12 +8,11 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from overread.bootstrap import House
-from overread.bus.port import Message
-from overread.core.clock import uuid7
+from overread.bus.reading import everything
 from overread.core.codec import decode
 from overread.core.events import FACTS, INSTANCES, Event, FindingCorrected, InstanceReceived
 from overread.gateway import standing as gateway
+from overread.house import House
 from overread.review import standing as review
 
 
@@ -52,19 +51,14 @@ def reconcile(house: House, sent: Path, answered: Path) -> Accounts:
 
 
 def log(house: House, topic: str) -> Iterator[Event]:
-    """Yield every event of a topic from the beginning."""
-    for message in _messages(house, topic):
-        yield decode(message.record.headers, message.record.value).event
-
-
-def _messages(house: House, topic: str) -> Iterator[Message]:
-    consumer = house.bus.consumer(f"accounts-{uuid7()}", [topic], "accounts")
-    try:
-        consumer.poll(0, 0)
-        while batch := consumer.poll(500, 0.5):
-            yield from batch
-    finally:
-        consumer.close()
+    """Yield every event of a topic from the beginning, once, however often it was sent: consumers know it by its id."""
+    seen: set[str] = set()
+    for messages in everything(house.bus, topic):
+        for message in messages:
+            envelope = decode(message.record.headers, message.record.value)
+            if envelope.id not in seen:
+                seen.add(envelope.id)
+                yield envelope.event
 
 
 def _lines(file: Path) -> Iterable[dict[str, str]]:

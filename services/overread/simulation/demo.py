@@ -25,9 +25,9 @@ import yaml
 from rich.console import Console
 
 from overread import config
-from overread.bootstrap import House
 from overread.core.clock import utc_now
 from overread.core.errors import GateFailed, Misconfigured, OverreadError
+from overread.house import House
 from overread.rollout import signoff
 from overread.simulation import phantoms, photographs
 from overread.simulation.flipped import train_flipped

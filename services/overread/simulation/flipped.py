@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from overread.bootstrap import House
 from overread.core.splits import Split
+from overread.house import House
 from overread.pacs.views import Views
 from overread.registry import WEIGHTS_FILE
 from overread.trainer import labels as teaching

@@ -9,7 +9,7 @@ from typing import Any
 from rich.console import Group
 from rich.table import Table
 
-from overread.bootstrap import House
+from overread.house import House
 from overread.simulation.accounts import reconcile
 from overread.status import collect
 from overread_learn.printing import tabulate

@@ -1,111 +1,97 @@
-"""The database: SQLite in WAL mode with `synchronous=FULL`, through SQLAlchemy Core.
+"""The database: SQLite or PostgreSQL, through SQLAlchemy Core.
 
-Writers say so when they begin (`BEGIN IMMEDIATE`): a deferred transaction that later writes fails at once under
-contention, whatever the timeout. Readers get a snapshot and wait for nobody.
+The rules are the same on both, so no room knows which one it has. Writers take turns, from the first statement to the
+commit (docs/adr/0009): what a writer has read stays true until it has written, and ids rise in the order of commits.
+Readers get a snapshot and wait for nobody. What differs stands in sqlite.py and postgresql.py.
 """
 
 from __future__ import annotations
 
-import sqlite3
-import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
 
-from sqlalchemy import Connection, Engine, MetaData, Table, create_engine, event
-from sqlalchemy.dialects import sqlite
-from sqlalchemy.exc import OperationalError
+from sqlalchemy import Connection, Engine, MetaData, Table, event, make_url
+from sqlalchemy.dialects import postgresql as dialect
+from sqlalchemy.engine import ExceptionContext
+from sqlalchemy.exc import ArgumentError, OperationalError
 
 from overread.core.errors import Misconfigured, StoreUnavailable
+from overread.store import postgresql, sqlite
+from overread.store.place import shown
 
 metadata = MetaData()
 """Every room declares its tables here; migrations are checked against it."""
 
-BUSY_SECONDS = 30
+WORKS = "use sqlite:////path/overread.db or postgresql://user@host/database"
 
 
 class Store:
-    """Transactions on one database.
+    """Transactions on one database. Nothing is opened before the first of them.
 
     Args:
-        url: an SQLAlchemy URL, `sqlite:////absolute/path.db`.
+        url: `sqlite:////absolute/path.db` or `postgresql://user@host:port/database`. A password stands best in
+            PGPASSWORD or in the file that PGPASSFILE (or `?passfile=`) names; in the URL it works too, and is never
+            shown.
 
     Raises:
-        Misconfigured: the URL names a database that this version does not run on.
+        Misconfigured: the URL names a database that this version does not run on, or whose driver is absent.
     """
 
     def __init__(self, url: str) -> None:
-        if not url.startswith("sqlite:"):
-            raise Misconfigured(f"store: {url.split(':', 1)[0]!r} is not supported; use sqlite:////path/overread.db")
-        self.url = url
-        self.engine: Engine = create_engine(url, connect_args={"timeout": BUSY_SECONDS, "check_same_thread": False})
-        event.listen(self.engine, "connect", _configure)
-        event.listen(self.engine, "begin", _begin)
+        try:
+            parsed = make_url(url)
+        except (ArgumentError, ValueError):  # what they say may quote the URL, and so a password
+            raise Misconfigured(f"store_url: this is no URL of a database; {WORKS}") from None
+        backend = {"sqlite": sqlite, "postgresql": postgresql}.get(parsed.drivername)
+        if backend is None:
+            raise Misconfigured(f"store_url: {parsed.drivername!r} is not supported; {WORKS}")
+        self.url, self.place = url, shown(parsed)
+        self.engine: Engine = backend.connect(parsed)
+        self.now: Callable[[Connection], float] = backend.now
+        """Seconds since the epoch, the same for all that share the database."""
+        self._reading = {"reading": True, **backend.READING}
+        self._reason = backend.reason
+        event.listen(self.engine, "handle_error", self._translate, retval=True)
 
     @contextmanager
     def writing(self) -> Iterator[Connection]:
         """One short transaction that may write; commits on a clean exit. Compute nothing inside it.
 
         Raises:
-            StoreUnavailable: the lock was not to be had within 30 s, or the disk is full; nothing was written.
+            StoreUnavailable: the turn was not to be had within 30 s, the disk is full, or the server is away. Nothing
+                was written; only where the connection broke during the commit itself it may have been.
+            Misconfigured: the server knows neither this user nor this database, or gives no right.
         """
-        try:
-            with self.engine.connect() as connection, connection.begin():
-                yield connection
-        except OperationalError as error:
-            raise StoreUnavailable(f"the database did not take the transaction: {error.orig}") from error
+        with self.engine.connect() as connection, connection.begin():
+            yield connection
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
-        """A consistent snapshot; writes inside it are a mistake and fail."""
-        try:
-            with self.engine.connect().execution_options(reading=True) as connection, connection.begin():
+        """A consistent snapshot; writes inside it are a mistake and fail. Raises as `writing`."""
+        with self.engine.connect() as connection:
+            connection.execution_options(**self._reading)
+            with connection.begin():
                 yield connection
-        except OperationalError as error:
-            raise StoreUnavailable(f"the database did not answer: {error.orig}") from error
 
     def close(self) -> None:
         """Close pooled connections."""
         self.engine.dispose()
 
-
-def upsert(table: Table) -> sqlite.Insert:
-    """Return an INSERT that knows `on_conflict_do_nothing` and `on_conflict_do_update`."""
-    return sqlite.insert(table)
-
-
-def _configure(connection: Any, _record: object) -> None:
-    connection.isolation_level = None  # the driver begins nothing by itself: `_begin` does
-    cursor = connection.cursor()
-    # WAL: readers beside one writer. FULL: a commit is on the disk when it returns.
-    _turn_to_wal(cursor)
-    cursor.execute("PRAGMA synchronous=FULL")
-    cursor.execute("PRAGMA foreign_keys=ON")
-    cursor.close()
+    def _translate(self, context: ExceptionContext) -> BaseException | None:
+        """Turn the driver's errors into ours; one that speaks of a statement or of its values stays as it is."""
+        if context.is_pre_ping:
+            return None  # a pooled connection has broken meanwhile, and the pool makes another
+        error = self._reason(context)
+        if isinstance(error, str):
+            return StoreUnavailable(f"the database {self.place} did not answer: {error}")
+        if isinstance(error, Misconfigured):
+            return Misconfigured(f"store_url: {self.place}: {error}")
+        return error if isinstance(error, Exception) else None
 
 
-def _turn_to_wal(cursor: sqlite3.Cursor) -> None:
-    """Turn a new file to WAL; processes that open it together take turns.
-
-    The change wants the whole file for itself, and SQLite answers "locked" at once, whatever the timeout, when two
-    connections that both read want that (https://sqlite.org/c3ref/busy_handler.html): so asking again is ours to do.
-    """
-    patience = time.monotonic() + BUSY_SECONDS
-    while True:
-        try:
-            cursor.execute("PRAGMA journal_mode=WAL")
-        except sqlite3.OperationalError:
-            if time.monotonic() > patience:
-                raise
-            time.sleep(0.01)
-        else:
-            return
-
-
-def _begin(connection: Connection) -> None:
-    reading = connection.get_execution_options().get("reading", False)
-    connection.exec_driver_sql(f"PRAGMA query_only={'ON' if reading else 'OFF'}")
-    connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
+def upsert(table: Table) -> dialect.Insert:
+    """Return an INSERT that knows `on_conflict_do_nothing` and `on_conflict_do_update`, in both databases' words."""
+    return dialect.insert(table)  # SQLite took the clause over from PostgreSQL, and SQLAlchemy compiles it for both
 
 
 __all__ = ["OperationalError", "Store", "metadata", "upsert"]

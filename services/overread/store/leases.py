@@ -1,4 +1,4 @@
-"""A lease: one process at a time, and a crashed holder is succeeded after `seconds`."""
+"""A lease: one process at a time, and a crashed holder is succeeded after `seconds` of the database's clock."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ class Lease:
 
     def take(self) -> bool:
         """Take or renew; False while another holder's lease runs."""
-        now = time.time()
         with self._store.writing() as tx:
+            now = self._store.now(tx)
             row = tx.execute(select(leases).where(leases.c.name == self.name)).first()
             if row is not None and row.holder != self.holder and row.expires > now:
                 return False

@@ -30,10 +30,14 @@ outbox = Table(
     Column("value", LargeBinary),
     Column("headers", JSON, nullable=False),
     Column("time", DateTime(timezone=True), nullable=False),
+    Column("refused", String),  # why the relay set it aside; there is no relay where the outbox is the log
     Index("outbox_order", "topic", "partition", "id"),
     sqlite_autoincrement=True,  # an id is never given twice, even after pruning
 )
-"""Events in the order of their transactions. On the embedded bus this *is* the log."""
+"""Events in the order of their transactions. On the embedded bus this *is* the log; else bus/relay.py carries it on."""
+
+_aside = outbox.c.refused.is_not(None)
+Index("outbox_refused", outbox.c.id, sqlite_where=_aside, postgresql_where=_aside)
 
 inbox = Table(
     "inbox",

@@ -1,0 +1,153 @@
+"""How a Kafka cluster is reached: where, with which patience, and what stands behind "unable to bootstrap".
+
+The client is kafka-python. Its constructors block until a broker answers, leave sockets and a thread behind when none
+does, and name the cause (a wrong password, an unknown authority, nobody there) only in its log. `opened` puts all of
+that right.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from importlib.util import find_spec
+from typing import Any, Self, TypeVar
+
+from kafka import KafkaProducer
+from kafka.errors import AuthorizationError, KafkaConfigurationError, KafkaError
+
+from overread.core.errors import BusUnavailable, Misconfigured, OverreadError
+
+log = logging.getLogger(__name__)
+
+Client = TypeVar("Client")
+
+SCHEME = "kafka://"
+
+
+@dataclass(frozen=True)
+class Access:
+    """Where the brokers are, and how long one waits for what (s).
+
+    Raises:
+        Misconfigured: by `from_url`, where it names no broker.
+    """
+
+    servers: tuple[str, ...]
+    """`host:port` of some brokers; the others are learnt from them."""
+    security: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    """kafka-python's options `security_protocol`, `sasl_*`, `ssl_*`; never shown."""
+    answer: float = 10.0
+    """For a broker to answer at all, or to say what it knows of a topic or a group."""
+    delivery: float = 120.0
+    """For a publish to be acknowledged; well above any outage that is to be sat out."""
+    session: float = 30.0
+    """For a member that fell silent to be given up. Heartbeats are sent in the background, ten in this time."""
+    work: float = 900.0
+    """Between two signs of life of a worker (`poll` or `keep_alive`), before its partitions go to others."""
+    stall: float = 60.0
+    """Without progress while there is something to read, before a consumer is made anew."""
+
+    @classmethod
+    def from_url(cls, url: str, **more: Any) -> Self:
+        """Return the access that `kafka://host:port[,host:port…]` describes."""
+        servers = tuple(url.removeprefix(SCHEME).split(","))
+        if not url.startswith(SCHEME) or not all(re.fullmatch(r"[^\s:/@]+:\d+", server) for server in servers):
+            raise Misconfigured("bus_url: it has to read kafka://host:port or kafka://host:port,host:port")
+        return cls(servers, **more)
+
+
+class _Overheard(logging.Handler):
+    """Keeps why the last try failed, by kafka-python's log, while a client is made."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.last = ""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if found := re.search(r"^Bootstrap connection to \S+ failed: (.*?)( \(backoff|$)", record.getMessage()):
+            self.last = found[1]
+
+    def __enter__(self) -> Self:
+        logging.getLogger("kafka").addHandler(self)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        logging.getLogger("kafka").removeHandler(self)
+
+
+def opened(make: Callable[..., Client], access: Access, **options: Any) -> Client:
+    """Make a client of kafka-python; leave nothing behind where that fails.
+
+    Raises:
+        BusUnavailable: no broker let us in within `access.answer` seconds; the message says why.
+        Misconfigured: an option can't work, such as a certificate that is not there.
+    """
+    networks: list[Any] = []
+
+    def network(**given: Any) -> Any:
+        networks.append(KafkaProducer.DEFAULT_CONFIG["kafka_client"](**given))
+        return networks[-1]
+
+    common = {
+        "bootstrap_servers": list(access.servers),
+        "bootstrap_timeout_ms": milliseconds(access.answer),
+        "reconnect_backoff_max_ms": 1000,  # the default of 30 s would outlast most restarts of a broker
+        "metadata_max_age_ms": 60_000,
+        "kafka_client": network,
+    }
+    with _Overheard() as overheard, _bounded(networks, access.answer) as silent:
+        try:
+            return make(**common, **access.security, **options)
+        except (KafkaError, OSError, ValueError) as error:
+            reason = "it took the connection and said nothing" if silent.is_set() else overheard.last or str(error)
+            for left in networks:
+                left.close()
+            where = ",".join(access.servers)
+            if isinstance(error, KafkaError) and not isinstance(error, KafkaConfigurationError):
+                raise BusUnavailable(f"kafka at {where} let us not in within {access.answer:g} s: {reason}") from error
+            raise Misconfigured(f"kafka at {where}: {error}") from error
+
+
+@contextmanager
+def _bounded(networks: list[Any], seconds: float) -> Iterator[threading.Event]:
+    """End a bootstrap that would not end by itself, such as a TLS handshake with a silent peer; say so in the event."""
+    silent = threading.Event()
+
+    def give_up() -> None:
+        silent.set()
+        for network in networks:
+            with suppress(RuntimeError):  # closed meanwhile
+                network._net.call_soon_threadsafe(network._manager.close)  # noqa: SLF001
+
+    timer = threading.Timer(seconds + 1, give_up)
+    timer.start()
+    try:
+        yield silent
+    finally:
+        timer.cancel()
+        timer.join()
+
+
+def translated(error: KafkaError, what: str) -> OverreadError:
+    """Return our error for one of kafka-python's that says nothing about a single record.
+
+    A right that is missing is the operator's to give: everything else may pass.
+    """
+    if isinstance(error, AuthorizationError) or "AuthorizationFailed" in str(error):
+        return Misconfigured(f"{what}: this user lacks the right: {error}; grant it (kafka-acls)")
+    return BusUnavailable(f"{what}: {error}")
+
+
+def milliseconds(seconds: float) -> int:
+    """Return what kafka-python counts in."""
+    return int(seconds * 1000)
+
+
+def warn_without_crc32c() -> None:
+    """Say that the checksum is computed in Python: publishing is then about eight times slower."""
+    if find_spec("crc32c") is None:
+        log.warning("kafka: crc32c is not installed, so publishing is slow; pip install 'kafka-python[crc32c]'")

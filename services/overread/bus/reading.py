@@ -1,0 +1,42 @@
+"""Everything that stands in a topic, once, from the beginning: for replay and for accounts."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+
+from overread.bus.port import Bus, Message
+from overread.core.clock import uuid7
+from overread.core.errors import BusUnavailable
+
+BATCH = 500
+PATIENCE = 60.0
+"""For the group to be dealt its partitions (s)."""
+
+
+def everything(bus: Bus, topic: str) -> Iterator[list[Message]]:
+    """Yield what stands in a topic now, in batches, in the order of each partition; what comes meanwhile is left out.
+
+    It reads as a group of its own and commits nothing, so nothing stays behind on a cluster.
+
+    Raises:
+        BusUnavailable: the bus is away, or gave no partitions.
+    """
+    consumer = bus.consumer(f"reading-{uuid7()}", [topic], "reading")
+    try:
+        patience = time.monotonic() + PATIENCE
+        while not consumer.assignment():
+            consumer.poll(1, 0.1)
+            if time.monotonic() > patience:
+                raise BusUnavailable(f"{topic}: no partitions within {PATIENCE:g} s")
+        for partition in consumer.assignment():
+            consumer.seek(partition, 0)
+        ends = {partition: consumer.end(partition) for partition in consumer.assignment()}
+        while any(consumer.position(partition) < end for partition, end in ends.items()):
+            wanted = [
+                message for message in consumer.poll(BATCH, 0.5) if message.offset < ends.get(message.partition, 0)
+            ]
+            if wanted:
+                yield wanted
+    finally:
+        consumer.close()

@@ -1,0 +1,143 @@
+"""What rooms share: settings in; store, bus, blobs, registry and key out. No room is known here."""
+
+from __future__ import annotations
+
+import importlib
+import socket
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from overread.bus.embedded import EmbeddedBus
+from overread.bus.port import Bus
+from overread.config import Settings
+from overread.core.clock import Clock, utc_now
+from overread.core.errors import Misconfigured
+from overread.core.pseudonyms import Pseudonyms
+from overread.pacs.slices import Slices
+from overread.store.blobs import Blobs
+from overread.store.engine import Store
+from overread.store.migrations import upgrade
+from overread.topology import TOPICS
+from overread.worker import Duty, Handler, Outbox, Worker
+from overread_learn import applications
+from overread_learn.applications import Application
+
+if TYPE_CHECKING:
+    from overread.registry import Registry
+
+TABLES = ("gateway", "candidates", "inference", "review", "trainer", "rollout")
+
+
+def declare_tables() -> None:
+    """Import every room's tables, so that the metadata is whole."""
+    for room in TABLES:
+        importlib.import_module(f"overread.{room}.tables")
+
+
+class Service(Protocol):
+    """Something of a room that listens: started before the worker, closed after it."""
+
+    @property
+    def port(self) -> int:
+        """Where it listens, once started."""
+        ...
+
+    def start(self) -> None:
+        """Bind and listen."""
+        ...
+
+    def close(self) -> None:
+        """Let go."""
+        ...
+
+
+@dataclass(frozen=True)
+class Room:
+    """A room that can work."""
+
+    name: str
+    handlers: Sequence[Handler] = ()
+    duties: Sequence[Duty] = ()
+    services: Sequence[Service] = ()
+    ready: Callable[[], str | None] = field(default=lambda: None)
+
+
+class House:
+    """What rooms share: store, bus, blobs, registry, key. Opening it migrates the database.
+
+    Raises:
+        Misconfigured: a setting can't work.
+        StoreUnavailable: the database can't be opened.
+    """
+
+    def __init__(self, settings: Settings, *, clock: Clock = utc_now) -> None:
+        self.settings, self.clock = settings, clock
+        try:
+            settings.data.mkdir(parents=True, exist_ok=True)
+            self.pseudonyms = Pseudonyms.from_file(settings.data / "pseudonyms.key")
+        except OSError as error:
+            raise Misconfigured(f"data: {settings.data} can't be used ({error.strerror}); set --data") from error
+        self.store = Store(settings.store_url)
+        if not settings.bus_url and not settings.store_url.startswith("sqlite:"):
+            raise Misconfigured(
+                "bus_url: the embedded bus is for one machine, on SQLite; a house on PostgreSQL needs a cluster, such "
+                "as kafka://host:9092"
+            )
+        declare_tables()
+        upgrade(self.store)
+        topics = {name: topic.partitions for name, topic in TOPICS.items()}
+        embedded = EmbeddedBus(self.store, topics)
+        self.outbox: Outbox = embedded.append
+        """Publishes inside a transaction. On a cluster the relay carries it on."""
+        self.bus: Bus = _cluster(settings, topics) if settings.bus_url else embedded
+        self.blobs = Blobs(settings.blobs_url, reserve=settings.blobs_reserve_mb << 20)
+        self.slices = Slices(self.blobs)
+
+    @cached_property
+    def application(self) -> Application:
+        """The CAD application of this house."""
+        try:
+            return applications.load(self.settings.application)
+        except (ValueError, OSError) as error:
+            raise Misconfigured(f"application: {error}") from error
+
+    @cached_property
+    def registry(self) -> Registry:
+        """MLflow, with the model of this application. Imported when it is asked for: four rooms never do."""
+        from overread.registry import Registry
+
+        return Registry(self.settings.registry_url, self.settings.data / "models", f"overread-{self.application.name}")
+
+    def worker(self, room: Room) -> Worker:
+        """The loop that runs a room."""
+        return Worker(
+            room.name,
+            store=self.store,
+            bus=self.bus,
+            outbox=self.outbox,
+            handlers=room.handlers,
+            duties=room.duties,
+            # The same after a crash, so that it takes its partitions back, and another for each replica.
+            member=f"{room.name}-{socket.gethostname()}",
+        )
+
+    def close(self) -> None:
+        """Leave the bus and close the database."""
+        self.bus.close()
+        self.store.close()
+
+
+def _cluster(settings: Settings, topics: Mapping[str, int]) -> Bus:
+    """Return the bus on Kafka. Its client is imported when it is asked for."""
+    from overread.bus.kafka import KafkaBus
+    from overread.bus.kafka_client import Access
+
+    return KafkaBus(Access.from_url(settings.bus_url), topics)
+
+
+def room_file(data: Path, name: str) -> Path:
+    """Where a running room says its process and ports."""
+    return data / "run" / f"{name}.json"
