@@ -186,5 +186,6 @@ def _one(*key: Any) -> dict[str, Any]:
 
 
 def _row(finding: Finding, made_by: str) -> dict[str, Any]:
-    table = {**finding._asdict(), "interval": list(finding.interval), "commit": made_by}
-    return {**table, "ranks": packed(table.pop("scores"))}
+    table = finding._asdict()
+    ranks = packed(table.pop("scores"))
+    return {**table, "interval": list(finding.interval), "ranks": ranks, "commit": made_by}
