@@ -256,9 +256,9 @@ def test_a_model_of_another_geometry_is_refused(overread: Run, tmp_path: Path) -
 
 def test_a_study_is_purged_by_its_uid_once_and_only_when_confirmed(overread: Run, tmp_path: Path) -> None:
     from overread import config  # noqa: PLC0415
-    from overread.bootstrap import House  # noqa: PLC0415
     from overread.core.splits import SplitPolicy  # noqa: PLC0415
     from overread.gateway.admission import Admission  # noqa: PLC0415
+    from overread.house import House  # noqa: PLC0415
 
     house = House(config.load(data=tmp_path / "overread-data"))
     Admission(house.store, house.bus.append, house.blobs, house.pseudonyms, SplitPolicy()).admit(arrival())

@@ -85,12 +85,12 @@ SERVE = """
     import sys
     from pathlib import Path
     sys.path.insert(0, {tests!r})
-    from overread import bootstrap, config, logs
+    from overread import config, house, logs
     from gateway.arrivals import Gateway
     from overread.gateway.association import StorageScp
     from overread.store.engine import Store, metadata
     logs.configure("gateway", "debug")
-    bootstrap.declare_tables()
+    house.declare_tables()
     store = Store("sqlite:///{folder}/overread.db")
     metadata.create_all(store.engine)
     gateway = Gateway(store, Path({folder!r}))

@@ -56,9 +56,13 @@ def reads(page: Page, candidate: str) -> None:
 
 def mark(page: Page, candidate: str) -> tuple[float, float]:
     """The mark's centre in the window."""
-    box = page.locator(f"circle.mark[data-mark='{candidate}']").bounding_box()
-    assert box is not None
-    return box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    # In one look: the page may draw the marks anew between two.
+    look = """selector => {
+        const box = document.querySelector(selector)?.getBoundingClientRect();
+        return box?.width ? [box.x + box.width / 2, box.y + box.height / 2] : null;
+    }"""
+    x, y = page.wait_for_function(look, arg=f"circle.mark[data-mark='{candidate}']").json_value()
+    return x, y
 
 
 def per_pixel(page: Page) -> float:
