@@ -157,6 +157,17 @@ def test_strategies_may_have_other_seeds_and_one_is_enough() -> None:
     assert all(isinstance(summary, Summary) for summary in found.values())
 
 
+def test_a_strategy_is_held_against_the_references_runs_of_its_own_seeds() -> None:
+    """Its two seeds were lucky ones: that is no merit of the strategy, which is the reference itself."""
+    trial = Trial(patients=10)
+    runs = {"random": {seed: trial.run(seed, [0.3 + 0.4 * seed] * 4) for seed in range(4)}}
+    lucky = {seed: runs["random"][seed] for seed in (2, 3)}
+    found = summarise({**runs, "same": lucky}, trial.patients, trial.truth, replicates=60)["same"]
+    assert found.alc_minus_random == 0
+    assert found.alc_minus_random_interval == (0, 0)
+    assert found.ratio_to_random == 1
+
+
 def test_what_is_refused() -> None:
     trial = Trial(patients=4)
     runs = trial.runs({"random": STRENGTHS["random"]})

@@ -6,7 +6,7 @@ same seeds for all strategies that ran the same ones.
 """
 
 import zlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -84,6 +84,9 @@ def summarise(
 ) -> dict[str, Summary]:
     """Summarise strategies that ran on the same label budgets and were tested on the same candidates.
 
+    Each is held against the reference's runs of its own seeds: seeds differ in luck, and more so than strategies. Only
+    where the reference did not run them all, it is held against all that it ran.
+
     ``patients`` (n,) name whose candidate each is, ``truth`` (n,) are its labels. Point values are those of the mean
     over seeds; the target is the reference's own in every replicate. Raises ValueError where the reference is missing,
     budgets differ or a strategy has no run, OneClass where the test set has one class.
@@ -95,11 +98,22 @@ def summarise(
         return np.concatenate([[macro_auc(truth, scores)], draws.macro_auc(scores)])
 
     # One row as observed, then one a replicate: every figure below is computed on all rows alike.
-    curves = {name: _mean_curves(of_seeds, aucs, replicates, seed) for name, of_seeds in runs.items()}
-    targets = curves[reference][:, -1]
-    reach = {name: _reach(labels, rows, targets) for name, rows in curves.items()}
-    area = {name: np.array([alc(labels, row, axis) for row in rows]) for name, rows in curves.items()}
-    return {name: _summary(reach[name], reach[reference], area[name], area[reference]) for name in runs}
+    values = {
+        name: {each: np.array([aucs(scores) for _, scores in steps]) for each, steps in of_seeds.items()}
+        for name, of_seeds in runs.items()
+    }
+
+    def held_against(name: str) -> Summary:
+        seeds = sorted(values[name], key=str)
+        same = seeds if set(seeds) <= set(values[reference]) else sorted(values[reference], key=str)
+        mine = _mean_curve(values[name], seeds, replicates, seed)
+        theirs = _mean_curve(values[reference], same, replicates, seed)
+        targets = theirs[:, -1]
+        reach, reach_of_reference = (_reach(labels, rows, targets) for rows in (mine, theirs))
+        area, area_of_reference = (np.array([alc(labels, row, axis) for row in rows]) for rows in (mine, theirs))
+        return _summary(reach, reach_of_reference, area, area_of_reference)
+
+    return {name: held_against(name) for name in runs}
 
 
 def _summary(
@@ -123,16 +137,12 @@ def _summary(
     )
 
 
-def _mean_curves(
-    of_seeds: Mapping[int, Sequence[tuple[int, NDArray[np.floating]]]],
-    aucs: Callable[[NDArray[np.floating]], NDArray[np.float64]],
-    replicates: int,
-    seed: int,
+def _mean_curve(
+    of_seeds: Mapping[int, NDArray[np.float64]], seeds: Sequence[int], replicates: int, seed: int
 ) -> NDArray[np.float64]:
-    """Return the mean over seeds, then over each replicate's drawn seeds, (1 + replicates, steps)."""
-    names = sorted(of_seeds, key=str)
-    values = np.array([[aucs(scores) for _, scores in of_seeds[name]] for name in names])
-    means: NDArray[np.float64] = np.einsum("rs,str->rt", seed_weights(names, replicates, seed), values)
+    """Return the mean over some seeds, then over each replicate's drawn seeds, (1 + replicates, steps)."""
+    values = np.array([of_seeds[each] for each in seeds])
+    means: NDArray[np.float64] = np.einsum("rs,str->rt", seed_weights(seeds, replicates, seed), values)
     return means
 
 
