@@ -27,7 +27,7 @@ from overread.core.codec import Envelope, decode
 from overread.core.errors import Fenced, InvalidEvent, OverreadError, Retryable
 from overread.core.events import Event, StudyPurged
 from overread.store import deliveries
-from overread.store.engine import OperationalError, Store
+from overread.store.engine import Store
 
 log = logging.getLogger(__name__)
 
@@ -255,7 +255,7 @@ class Worker:
                     self._publish(tx, handler.apply(tx, envelope, prepared))
             if isinstance(envelope.event, StudyPurged):
                 deliveries.note_purge(tx, self.room, envelope.event.study, envelope.time)
-        except (Retryable, OperationalError):
+        except Retryable:
             raise  # the database's trouble, not the event's: the whole batch comes again
         except Exception as error:
             savepoint.rollback()

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from sqlalchemy import Connection, Engine, MetaData, Table, event, make_url
 from sqlalchemy.dialects import postgresql as dialect
 from sqlalchemy.engine import ExceptionContext
-from sqlalchemy.exc import ArgumentError, OperationalError
+from sqlalchemy.exc import ArgumentError
 
 from overread.core.errors import Misconfigured, StoreUnavailable
 from overread.store import postgresql, sqlite
@@ -94,4 +94,4 @@ def upsert(table: Table) -> dialect.Insert:
     return dialect.insert(table)  # SQLite took the clause over from PostgreSQL, and SQLAlchemy compiles it for both
 
 
-__all__ = ["OperationalError", "Store", "metadata", "upsert"]
+__all__ = ["Store", "metadata", "upsert"]
