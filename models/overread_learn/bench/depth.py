@@ -2,8 +2,8 @@
 
 Run as `make bench-depth SHARED=../shared`, or `python -m overread_learn.bench.depth --shared DIR [--only NAME ...]`.
 Findings that stand in docs/results/raw are read, missing ones are made, and the page is written from what is there and
-says what is missing: a bench that is broken off goes on where it was. For two cores and three seeds about 15 hours are
-estimated, from single epochs of SqueezeNet: IDRiD 1 hour by SqueezeNet and 4 by MobileNetV2, chest radiographs 2 and 8.
+says what is missing: a bench that is broken off goes on where it was. For two cores and three seeds 15 hours were
+estimated, from single epochs of SqueezeNet, when all validation candidates were scored after each epoch; 300 are now.
 """
 
 import argparse
