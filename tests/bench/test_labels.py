@@ -6,7 +6,7 @@ from typing import Any
 
 from overread_learn.acquisition import strategy
 from overread_learn.bench.labels import POOLS, across, table
-from overread_learn.experiment.oracle import ORACLE
+from overread_learn.experiment.oracle import MARKS
 
 
 def steps(*aucs: float) -> list[dict[str, Any]]:
@@ -57,6 +57,6 @@ def test_across_the_pools_stands_who_ran_everywhere() -> None:
 def test_every_pool_names_strategies_that_exist_and_the_one_all_are_held_against() -> None:
     for pool in POOLS:
         assert pool.strategies[0] == "random"
-        assert {"auto", ORACLE} < set(pool.strategies)
-        for name in set(pool.strategies) - {ORACLE}:
+        assert {"auto", *MARKS} < set(pool.strategies)
+        for name in set(pool.strategies) - MARKS:
             assert strategy(name).name == name

@@ -11,6 +11,7 @@ from overread_learn.evaluate.roc import auc
 from overread_learn.experiment.head import HeadLearner
 from overread_learn.experiment.learner import Learner
 from overread_learn.experiment.material import Material
+from overread_learn.experiment.oracle import FORESIGHT, PROPOSALS
 from overread_learn.experiment.protocol import Protocol, pool_of
 from overread_learn.experiment.ranks import packed, unpacked
 from overread_learn.experiment.run import run
@@ -149,6 +150,16 @@ def test_the_order_of_scores_survives_packing_and_so_do_ties() -> None:
         for column, rank in zip(kept.T, ranks.T, strict=True):
             assert np.array_equal(np.sign(column[:, None] - column), np.sign(rank[:, None] - rank))
     assert len(packed(np.random.default_rng(1).random((3000, 2)))) < 7500
+
+
+def test_foresight_takes_the_proposal_that_ranks_the_test_patients_best(heads: HeadLearner) -> None:
+    short = HeadLearner(
+        heads.material, replace(heads.protocol, budgets=(20,)), heads.weights, heads.threads, cache=heads.cache
+    )
+    found = run(short, FORESIGHT, 0)["steps"][0]
+    proposed = {name: run(short, name, 0)["steps"][0] for name in PROPOSALS}
+    assert found["auc"] == max(step["auc"] for step in proposed.values())
+    assert found["picks"] in [step["picks"] for step in proposed.values()]
 
 
 def test_the_oracle_evens_out_the_classes(heads: HeadLearner) -> None:

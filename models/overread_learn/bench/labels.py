@@ -20,9 +20,9 @@ __all__ = ["POOLS", "Pool", "across", "table"]
 
 PAPERS = ("random", "scratch", "entropy", "entropy@.25", "diversity", "diversity@.25", "sum", "sum@.25")
 """The eight methods of Zhou et al. (CVPR 2017), Table 2."""
-MODERN = ("auto", "acft", "margin", "badge", "typiclust", "stratified", "oracle")
-BEST = ("random", "auto", "margin", "badge", "acft", "diversity@.25", "sum@.25", "entropy@.25", "oracle")
-FEW = ("random", "auto", "margin", "badge", "acft", "oracle")
+MODERN = ("auto", "acft", "margin", "badge", "typiclust", "stratified", "oracle", "foresight")
+BEST = ("random", "auto", "margin", "badge", "acft", "diversity@.25", "sum@.25", "entropy@.25", "oracle", "foresight")
+FEW = ("random", "auto", "margin", "badge", "acft", "oracle", "foresight")
 RIVALS = (
     "random:entropy@.25+badge",
     "random:sum@.25+badge2",

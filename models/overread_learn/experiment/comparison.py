@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from overread_learn.acquisition.strategy import meaning, strategy
 from overread_learn.applications import Application
 from overread_learn.experiment.material import Material
-from overread_learn.experiment.oracle import ORACLE
+from overread_learn.experiment.oracle import MARKS
 from overread_learn.experiment.processes import CONTEXT, spread, threads_of
 from overread_learn.experiment.protocol import Protocol
 from overread_learn.files import write_whole
@@ -62,7 +62,7 @@ class Comparison:
     def __post_init__(self) -> None:
         """Refuse an unknown strategy before hours are spent on the known ones."""
         for name in self.strategies:
-            if name != ORACLE:
+            if name not in MARKS:
                 strategy(name)
 
     def file(self, name: str, seed: int) -> Path:

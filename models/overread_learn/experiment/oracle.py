@@ -1,7 +1,9 @@
-"""How far could anyone get? A choice that sees the labels before it asks for them.
+"""How far could anyone get? Two choices that see what nobody can, as marks on the wall; no strategies to use.
 
-No strategy that anybody could use: it stands in a comparison as a mark on the wall, not as a proof, since a greedy
-choice need not be the best one.
+`ORACLE` sees the pool's labels before it asks for them, and evens out the classes. `FORESIGHT` also sees what would
+come of it: each round it lets every one of `PROPOSALS` choose, learns from each choice, and keeps the one whose network
+ranks the test patients best. It is greedy selection over whole batches, with the test's answers in hand: no honest
+strategy can expect as much of these proposals. Neither is a proof of how far a choice that nobody proposed could get.
 """
 
 from collections.abc import Sequence
@@ -11,9 +13,15 @@ from numpy.typing import NDArray
 
 from overread_learn.acquisition.representatives import farthest_gradients
 
-__all__ = ["ORACLE", "oracle"]
+__all__ = ["FORESIGHT", "MARKS", "ORACLE", "PROPOSALS", "oracle"]
 
 ORACLE = "oracle"
+FORESIGHT = "foresight"
+MARKS = frozenset({ORACLE, FORESIGHT})
+"""Names that a comparison takes beside the registry's."""
+
+PROPOSALS = (ORACLE, "random", "stratified", "margin", "badge", "typiclust", "diversity@.25", "sum@.25", "auto")
+"""Whose choices foresight weighs: every family of the registry, and the choice that sees the labels. Nine runs each."""
 
 
 def oracle(

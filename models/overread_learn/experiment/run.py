@@ -13,7 +13,7 @@ from overread_learn.acquisition.patterns import pattern
 from overread_learn.acquisition.strategy import Strategy
 from overread_learn.evaluate.roc import macro_auc
 from overread_learn.experiment.learner import Learner, Scored
-from overread_learn.experiment.oracle import ORACLE, oracle
+from overread_learn.experiment.oracle import FORESIGHT, MARKS, ORACLE, PROPOSALS, oracle
 from overread_learn.experiment.protocol import pool_of
 from overread_learn.experiment.ranks import packed
 from overread_learn.finetune import STRATEGIES, OneClass, misclassified, plan
@@ -35,6 +35,16 @@ class _State(NamedTuple):
     """What the simulated reader said, by place in the material."""
 
 
+class _Taken(NamedTuple):
+    picks: list[int]
+    logits: NDArray[np.float32]
+    """Of the picks, before they were learnt."""
+    state: _State
+    scores: NDArray[np.float64]
+    """Of the test candidates."""
+    auc: float
+
+
 def run(learner: Learner, name: str, seed: int, on_step: Callable[[int], None] | None = None) -> dict[str, Any]:
     """Run one strategy with one seed, which fixes the pool, the network's head, the picks and the training.
 
@@ -45,33 +55,31 @@ def run(learner: Learner, name: str, seed: int, on_step: Callable[[int], None] |
     labels.
     """
     protocol, material = learner.protocol, learner.material
-    chosen = Strategy(ORACLE) if name == ORACLE else strategy(name)
+    chosen = _named(name)
     pool = pool_of(material.labels, material.test, protocol.prevalence, seed)
-    test = [int(index) for index in np.flatnonzero(material.test)]
     truth = _said(material.labels, pool, protocol.label_noise, seed, len(learner.application.classes))
     state = _State(learner.blank(seed) if chosen.restart else learner.start(seed), seed, frozenset(), {})
-    before = np.zeros((0, 2))
     steps: list[dict[str, Any]] = []
     for number, budget in enumerate(protocol.budgets):
         begun = time.perf_counter()
         unread = [int(index) for index in pool if int(index) not in state.answers]
         if not unread:
             break
-        new, scored = _picks(learner, chosen, state, unread, budget, seed + number)
-        answers = {**state.answers, **{index: truth[index] for index in new}}
-        state = _learn(learner, chosen, state._replace(answers=answers), seed + number)
-        if state.learnt or not steps:
-            before = softmax(learner.score(state.model, test).logits).mean(axis=1)
-        labels = list(answers.values())
+        taken = max(
+            (_step(learner, each, state, unread, budget, truth, seed + number) for each in _proposals(chosen)),
+            key=lambda step: step.auc,
+        )
+        state = taken.state
+        labels = list(state.answers.values())
         steps.append(
             {
                 "labels": len(labels),
                 "positives": sum(label > 0 for label in labels),
-                "auc": macro_auc(material.labels[test], before[:, 1] if before.shape[1] == 2 else before),
+                "auc": taken.auc,
                 "seconds": time.perf_counter() - begun,
-                "picks": [material.ids[index] for index in new],
-                **_explained(scored),
-                "ranks": packed(before),
+                "picks": [material.ids[index] for index in taken.picks],
+                **_explained(taken.logits),
+                "ranks": packed(taken.scores),
             }
         )
         if on_step:
@@ -84,6 +92,34 @@ def run(learner: Learner, name: str, seed: int, on_step: Callable[[int], None] |
         "flipped": sum(truth[int(index)] != int(material.labels[index]) for index in pool),
         "steps": steps,
     }
+
+
+def _named(name: str) -> Strategy:
+    return Strategy(name) if name in MARKS else strategy(name)
+
+
+def _proposals(chosen: Strategy) -> list[Strategy]:
+    return [_named(name) for name in PROPOSALS] if chosen.name == FORESIGHT else [chosen]
+
+
+def _step(
+    learner: Learner,
+    chosen: Strategy,
+    state: _State,
+    unread: Sequence[int],
+    budget: int,
+    truth: Mapping[int, int],
+    seed: int,
+) -> _Taken:
+    """Choose, hear the answers, learn from them, and look at the test patients."""
+    material = learner.material
+    picks, logits = _picks(learner, chosen, state, unread, budget, seed)
+    answers = {**state.answers, **{index: truth[index] for index in picks}}
+    after = _learn(learner, chosen, state._replace(answers=answers), seed)
+    test = [int(index) for index in np.flatnonzero(material.test)]
+    scores = softmax(learner.score(after.model, test).logits).mean(axis=1)
+    auc = macro_auc(material.labels[test], scores[:, 1] if scores.shape[1] == 2 else scores)
+    return _Taken(picks, logits, after, scores, auc)
 
 
 def _picks(
