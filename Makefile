@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed
 OUT ?= build/demo
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint types bench-arithmetic parts kafka bench-labels bench-depth postgres clean
+.PHONY: help install demo test lint types bench-arithmetic bench-bus faults soak parts kafka bench-labels bench-depth postgres clean
 
 help: ## List the commands.
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "%-16s %s\n", $$1, $$2}'
@@ -24,8 +24,8 @@ $(STAMP): pyproject.toml
 	$(BIN)/python -m pip install --quiet --group test --group lint --editable '.[train]'
 	@touch $@
 
-demo: install ## From an empty house to a promoted model on phantoms; DATA=folder, WEIGHTS=file, STRATEGY=name.
-	$(BIN)/python -m overread.simulation.demo --out $(OUT) $(if $(DATA),--data $(DATA)) $(if $(WEIGHTS),--weights $(WEIGHTS)) $(if $(STRATEGY),--strategy "$(STRATEGY)") $(ARGS)
+demo: install ## From an empty house to a promoted model on phantoms; DATA=folder, WEIGHTS=file, STRATEGY=name, BUS=kafka, STORE=postgresql.
+	$(BIN)/python -m overread.simulation.demo --out $(OUT) $(if $(DATA),--data $(DATA)) $(if $(WEIGHTS),--weights $(WEIGHTS)) $(if $(STRATEGY),--strategy "$(STRATEGY)") $(if $(BUS),--bus $(BUS)) $(if $(STORE),--store $(STORE)) $(ARGS)
 
 test: install ## Run all tests; ARGS="-k bus" passes on to pytest.
 	$(BIN)/python -m pytest $(ARGS)
@@ -39,6 +39,15 @@ types: install ## mypy, strict, over both packages.
 
 bench-arithmetic: install ## AIFT's arithmetic over a million candidates against the papers' way; ARGS="--candidates 50000".
 	$(BIN)/python -m overread_learn.bench.arithmetic $(ARGS)
+
+bench-bus: install ## Produce, relay, consume, end to end, against kafka-python's bare client on the same broker; ARGS="--rounds 7".
+	$(BIN)/python -m overread.simulation.bench_bus $(ARGS)
+
+faults: install ## Make brokers, rooms, disks and clocks fail while corrections pass; QUICK=1, ARGS="--only poison", ARGS=--list.
+	$(BIN)/python -m overread.simulation.faults $(if $(QUICK),--quick) $(ARGS)
+
+soak: install ## So many events with random kills, then the proof that none was lost or doubled; N=1000000 takes hours.
+	$(BIN)/python -m overread.simulation.soak $(if $(N),--events $(N)) $(ARGS)
 
 # Each as Debian's package:a command that it brings.
 PARTS := dcmtk:storescu chromium:chromium default-jre-headless:java maven:mvn postgresql:pg_ctlcluster npm:npm

@@ -15,7 +15,7 @@ from overread.store.engine import Store, metadata
 REPO = Path(__file__).resolve().parent.parent
 SERVICES = REPO / "services"
 
-pytest_plugins = ["brokers", "databases"]
+pytest_plugins = ["brokers", "console", "databases"]
 
 
 @pytest.hookimpl(tryfirst=True)

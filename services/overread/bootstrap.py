@@ -135,16 +135,17 @@ def _round(house: House) -> Room:
             f"trainer.round needs {error.name}, which the base installation leaves out: pip install 'overread[train]'"
         ) from error
     holder = f"{socket.gethostname()}-{os.getpid()}"
+    lease = Lease(house.store, "trainer.round", holder)
     duty = Round(
         house.store,
         house.registry,
         Views(house.slices, house.application),
         house.settings.trainer,
-        Lease(house.store, "trainer.round", holder),
+        lease,
         house.clock,
         checkpoints=house.settings.data / "rounds",
     )
-    return Room("trainer.round", duties=(duty,))
+    return Room("trainer.round", duties=(duty,), give_back=lease.give_back)
 
 
 def _rollout(house: House) -> Room:
@@ -172,7 +173,8 @@ def _relay(house: House) -> Room:
     if not house.settings.bus_url:
         raise Misconfigured("relay: the embedded bus has no relay, since the outbox is its log; set bus_url")
     holder = f"{socket.gethostname()}-{os.getpid()}"
-    return Room("relay", duties=(Relay(house.store, house.bus, holder), Prune(house.store, clock=house.clock)))
+    relay = Relay(house.store, house.bus, holder)
+    return Room("relay", duties=(relay, Prune(house.store, clock=house.clock)), give_back=relay.close)
 
 
 _BUILDERS: dict[str, Callable[[House], Room]] = {

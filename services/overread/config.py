@@ -1,3 +1,4 @@
+# long because: every setting of the house stands in one file
 """Settings: by flag, by environment, by file, in this order.
 
 `--set gateway.port=104`, `OVERREAD_GATEWAY__PORT=104`, or `gateway: {port: 104}` in `--config FILE` (default:
@@ -12,10 +13,10 @@ import re
 from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -135,6 +136,38 @@ class Rollout(_Section):
     """A protocol YAML; None: the one that comes with Overread."""
 
 
+class Kafka(_Section):
+    """Who we are to a cluster (`bus/kafka_login.py`). `{room}` in a user or a file stands for the room's name."""
+
+    tls: bool = False
+    """Encrypt; `ca` and `certificate` say so too."""
+    ca: Path | None = None
+    """PEM of the authorities that may have signed the brokers' certificates; None: the system's."""
+    certificate: Path | None = None
+    """PEM of our own, for mTLS, such as /etc/overread/{room}.pem."""
+    key: Path | None = None
+    """PEM of its private key, where that stands in another file."""
+    mechanism: Literal["", "SCRAM-SHA-256", "SCRAM-SHA-512", "PLAIN"] = ""
+    """SASL's."""
+    user: str = "overread-{room}"
+    """Commands log in as overread-operator."""
+    password: SecretStr = SecretStr("")
+    """Best by environment: OVERREAD_KAFKA__PASSWORD."""
+    password_file: Path | None = None
+    """Or by a file, such as /run/secrets/kafka-{room}."""
+
+
+class Tracing(_Section):
+    """OpenTelemetry (`tracing.py`)."""
+
+    exporter: Literal["", "console", "otlp"] = ""
+    """Empty: off. `console` writes spans to standard output."""
+    endpoint: str = ""
+    """Of the collector, such as http://127.0.0.1:4318/v1/traces; empty: as OTEL_EXPORTER_OTLP_* say."""
+    share: float = Field(1.0, ge=0, le=1)
+    """Of the studies whose traces are recorded."""
+
+
 class Settings(BaseSettings):
     """All of it. Unknown names are errors: a misspelt setting that is silently ignored is worse than none."""
 
@@ -162,6 +195,8 @@ class Settings(BaseSettings):
     health_port: int = Field(9110, ge=0, le=65500)
     """The first room's; the others count up from it. 0: free ones."""
     log_level: str = "info"
+    kafka: Kafka = Kafka()
+    tracing: Tracing = Tracing()
     gateway: Gateway = Gateway()
     candidates: Candidates = Candidates()
     inference: Inference = Inference()

@@ -20,12 +20,15 @@ from overread.pacs.slices import Slices
 from overread.store.blobs import Blobs
 from overread.store.engine import Store
 from overread.store.migrations import upgrade
-from overread.topology import TOPICS
+from overread.topology import OPERATOR, TOPICS
+from overread.tracing import traced
 from overread.worker import Duty, Handler, Outbox, Worker
 from overread_learn import applications
 from overread_learn.applications import Application
 
 if TYPE_CHECKING:
+    from overread.bus.kafka_client import Access
+    from overread.bus.kafka_topics import Operator
     from overread.registry import Registry
 
 TABLES = ("gateway", "candidates", "inference", "review", "trainer", "rollout")
@@ -63,17 +66,24 @@ class Room:
     duties: Sequence[Duty] = ()
     services: Sequence[Service] = ()
     ready: Callable[[], str | None] = field(default=lambda: None)
+    give_back: Callable[[], None] = field(default=lambda: None)
+    """Called at the end: leases that another process would have to wait for."""
 
 
 class House:
     """What rooms share: store, bus, blobs, registry, key. Opening it migrates the database.
+
+    Args:
+        settings: all of them.
+        clock: what tells the time.
+        role: the room that lives in this process, as which it logs in to a cluster.
 
     Raises:
         Misconfigured: a setting can't work.
         StoreUnavailable: the database can't be opened.
     """
 
-    def __init__(self, settings: Settings, *, clock: Clock = utc_now) -> None:
+    def __init__(self, settings: Settings, *, clock: Clock = utc_now, role: str = OPERATOR) -> None:
         self.settings, self.clock = settings, clock
         try:
             settings.data.mkdir(parents=True, exist_ok=True)
@@ -90,9 +100,9 @@ class House:
         upgrade(self.store)
         topics = {name: topic.partitions for name, topic in TOPICS.items()}
         embedded = EmbeddedBus(self.store, topics)
-        self.outbox: Outbox = embedded.append
+        self.outbox: Outbox = traced(embedded.append)
         """Publishes inside a transaction. On a cluster the relay carries it on."""
-        self.bus: Bus = _cluster(settings, topics) if settings.bus_url else embedded
+        self.bus: Bus = _cluster(settings, topics, role) if settings.bus_url else embedded
         self.blobs = Blobs(settings.blobs_url, reserve=settings.blobs_reserve_mb << 20)
         self.slices = Slices(self.blobs)
 
@@ -126,16 +136,38 @@ class House:
 
     def close(self) -> None:
         """Leave the bus and close the database."""
-        self.bus.close()
-        self.store.close()
+        try:
+            self.bus.close()
+        finally:
+            self.store.close()
 
 
-def _cluster(settings: Settings, topics: Mapping[str, int]) -> Bus:
+def _cluster(settings: Settings, topics: Mapping[str, int], role: str) -> Bus:
     """Return the bus on Kafka. Its client is imported when it is asked for."""
     from overread.bus.kafka import KafkaBus
-    from overread.bus.kafka_client import Access
 
-    return KafkaBus(Access.from_url(settings.bus_url), topics)
+    return KafkaBus(access(settings, role), topics)
+
+
+def access(settings: Settings, role: str) -> Access:
+    """Return how the cluster is reached, and as whom.
+
+    Raises:
+        Misconfigured: the settings name none, or a part of the login is missing.
+    """
+    from overread.bus.kafka_client import Access
+    from overread.bus.kafka_login import Login
+
+    given = dict(settings.kafka)
+    login = Login(**{**given, "password": settings.kafka.password.get_secret_value()})
+    return Access.from_url(settings.bus_url, security=login.options(role))
+
+
+def operator(settings: Settings, role: str = OPERATOR) -> Operator:
+    """Speak to the cluster about its topics, as a context manager."""
+    from overread.bus.kafka_topics import Operator
+
+    return Operator(access(settings, role))
 
 
 def room_file(data: Path, name: str) -> Path:

@@ -46,7 +46,8 @@ def _where(error: BaseException | None) -> str:
 def configure(room: str, level: str = "info") -> None:
     """Send our log to stderr as JSON lines; third parties speak from warnings upwards.
 
-    The DICOM libraries quote what they choke on: of their errors only the place is logged, never the words.
+    The DICOM libraries quote what they choke on: of their errors only the place is logged, never the words. Kafka's
+    client says four lines a second while its broker is away; our own errors carry the reason (bus/kafka_client.py).
     """
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonLines(room))
@@ -55,6 +56,8 @@ def configure(room: str, level: str = "info") -> None:
     for name in ("pynetdicom", "pydicom", "highdicom"):
         logging.getLogger(name).setLevel(logging.ERROR)
     handler.addFilter(_unquote)
+    if level.lower() != "debug":
+        handler.addFilter(lambda record: record.name.split(".")[0] != "kafka")
 
 
 def _unquote(record: logging.LogRecord) -> bool:

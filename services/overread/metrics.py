@@ -6,6 +6,7 @@ from prometheus_client import Counter, Gauge, Histogram
 
 handled = Counter("overread_events_handled", "Events whose effect is committed", ["room"])
 dead_letters = Counter("overread_dead_letters", "Events set aside for ever", ["room"])
+parked = Counter("overread_parked", "Events set aside until a version that knows their words", ["room"])
 retries = Counter("overread_retries", "Waits for something that was away", ["room"])
 relayed = Counter("overread_relayed", "Events that the relay brought to the broker")
 relay_refused = Counter("overread_relay_refused", "Events that the broker will never take, set aside")

@@ -5,20 +5,25 @@ Facts and candidates are kept for ever; everything else can be computed again. W
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from datetime import datetime
+from pathlib import Path
 from typing import NamedTuple
+
+from sqlalchemy import URL, inspect, make_url
 
 from overread.bus.port import Bus, Message
 from overread.bus.reading import everything
 from overread.core.codec import Envelope, decode
-from overread.core.errors import InvalidEvent
+from overread.core.errors import InvalidEvent, Misconfigured
 from overread.core.events import CANDIDATES, FACTS, Event, FindingCorrected, StudyPurged
 from overread.review import standing as ledger
 from overread.review import worklist
 from overread.review.verdicts import Restore
 from overread.store import deliveries
 from overread.store.engine import Store
+from overread.store.migrations import upgrade
 from overread.trainer import pool
 from overread.trainer import standing as taught
 from overread.worker import Handler
@@ -41,6 +46,31 @@ class Replayed(NamedTuple):
     facts: int
     skipped: int
     """Facts of purged studies, what came after `until`, and what is no event."""
+
+
+def fresh(into: str) -> Store:
+    """Open a new database and make our tables in it.
+
+    Args:
+        into: a file that does not exist yet, or the URL of a database without tables.
+
+    Raises:
+        Misconfigured: something is there already; it is left as it is.
+    """
+    if "://" not in into:
+        into = URL.create("sqlite", database=str(Path(into).resolve())).render_as_string()
+    store = Store(into)
+    where = make_url(into)
+    if where.drivername == "sqlite":
+        taken = where.database is None or Path(where.database).exists()
+    else:
+        with store.reading() as tx:
+            taken = bool(inspect(tx).get_table_names())
+    if taken:
+        store.close()
+        raise Misconfigured(f"{store.place} is not empty; a replay goes into a fresh database")
+    upgrade(store)
+    return store
 
 
 def replay(bus: Bus, into: Store, *, until: datetime | None, on_progress: Callable[[int], None]) -> Replayed:
@@ -78,14 +108,18 @@ def replay(bus: Bus, into: Store, *, until: datetime | None, on_progress: Callab
 
 
 def differences(live: Store, rebuilt: Store) -> list[str]:
-    """Compare ledger and labels row by row; an empty list says they are the same."""
+    """Compare ledger and labels row by row; an empty list says they are the same.
+
+    In no order: two databases may sort texts differently.
+    """
     found = []
     with live.reading() as ours, rebuilt.reading() as theirs:
         for name, rows in (("ledger", ledger.ledger), ("labels", taught.labels)):
-            expected, got = rows(ours), rows(theirs)
+            expected, got = (Counter(tuple(row.items()) for row in rows(tx)) for tx in (ours, theirs))
             if expected != got:
-                odd = [row for row in expected if row not in got] + [row for row in got if row not in expected]
-                found.append(f"{name}: {len(expected)} rows live, {len(got)} rebuilt, first difference {odd[:1]}")
+                odd = min([*(expected - got), *(got - expected)], key=str)
+                counts = f"{expected.total()} rows live, {got.total()} rebuilt"
+                found.append(f"{name}: {counts}, first difference {dict(odd)}")
     return found
 
 

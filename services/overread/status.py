@@ -10,12 +10,15 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from overread import topology
 from overread.bus import relay
+from overread.bus.port import Partition
 from overread.candidates import studies
+from overread.core.errors import OverreadError
 from overread.gateway import standing as gateway
-from overread.house import House, room_file
+from overread.house import House, operator, room_file
 from overread.inference import standing as inference
 from overread.review import standing as review
 from overread.rollout import standing as rollout
+from overread.store import deliveries
 from overread.trainer import standing as trainer
 
 
@@ -37,7 +40,33 @@ def collect(house: House) -> dict[str, Any]:
         {"where": "inference", "reason": reason, "count": number}
         for reason, number in facts["inference"]["problems"].items()
     ]
+    if "relay" in facts and facts["relay"]["refused"]:
+        problems.append({"where": "relay", "reason": facts["relay"]["reasons"][0], "count": facts["relay"]["refused"]})
     return {"rooms": rooms, "serving": _serving(house, rooms), **facts, "problems": problems}
+
+
+def behind(house: House, facts: dict[str, Any]) -> None:
+    """Add to each room how many events on the cluster it has not handled yet, or to the problems why nobody knows."""
+    try:
+        extents = _extents(house)
+    except OverreadError as error:
+        facts["problems"].append({"where": "bus", "reason": str(error), "count": 1})
+        return
+    with house.store.reading() as tx:
+        for room in facts["rooms"]:
+            name = room["room"]
+            room["behind"] = sum(
+                max(0, end - max(first, deliveries.next_offset(tx, name, *place)))
+                for place, (first, end) in extents.items()
+                if place.topic in topology.hears(name)
+            )
+
+
+def _extents(house: House) -> dict[Partition, tuple[int, int]]:
+    shapes = topology.TOPICS.items()
+    places = [Partition(topic, number) for topic, shape in shapes for number in range(shape.partitions)]
+    with operator(house.settings) as asked:
+        return asked.extents(places)
 
 
 def _room(house: House, name: str) -> dict[str, Any]:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from overread.bus.dead_letters import topic_of
+from overread.bus.port import Topic
 from overread.core.events import (
     CANDIDATES,
     COMMANDS,
@@ -98,17 +100,13 @@ ROOMS: tuple[str, ...] = tuple(dict.fromkeys(row.room for row in LINE))
 """Each is a process of its own; in this order `overread up` starts them."""
 
 
+OPERATOR = "operator"
+"""Who types commands: a role on the bus beside the rooms'."""
+
+
 def rooms(bus_url: str) -> tuple[str, ...]:
     """Return the rooms of a house on this bus."""
     return ROOMS if bus_url else tuple(room for room in ROOMS if room != "relay")
-
-
-class Topic(NamedTuple):
-    """A topic's shape. Events of one key keep their order, since a key has one partition."""
-
-    partitions: int
-    days: int | None
-    """Retention; None keeps for ever."""
 
 
 TOPICS: dict[str, Topic] = {
@@ -116,8 +114,24 @@ TOPICS: dict[str, Topic] = {
     CANDIDATES: Topic(4, None),
     SCORES: Topic(4, 30),
     READS: Topic(4, 30),
-    COMMANDS: Topic(4, 30),
-    REFUSALS: Topic(4, 30),
-    FACTS: Topic(4, None),
+    COMMANDS: Topic(4, 30, forced=True),
+    REFUSALS: Topic(4, 30, forced=True),
+    FACTS: Topic(4, None, forced=True),
     LIFECYCLE: Topic(1, None),
 }
+"""Every topic that events go to. `overread topics` makes them on a cluster."""
+
+DEAD_LETTERS: dict[str, Topic] = {
+    topic_of(row.consumes.topic, row.room): Topic(1, None) for row in LINE if not isinstance(row.consumes, str)
+}
+"""Where each room puts what it can't handle of a topic that it hears."""
+
+
+def hears(room: str) -> frozenset[str]:
+    """Return the topics that a room consumes."""
+    return frozenset(row.consumes.topic for row in LINE if row.room == room and not isinstance(row.consumes, str))
+
+
+def needs(room: str) -> frozenset[str]:
+    """Return the topics without which a room can't work on a cluster: the relay speaks for all the others."""
+    return frozenset(TOPICS | DEAD_LETTERS) if room == "relay" else hears(room)

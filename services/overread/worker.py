@@ -1,10 +1,12 @@
+# long because: what an event goes through, from the poll to the commit, is read in one place
 """Poll, decode, prepare, apply, commit: the one loop in which every room handles events.
 
 `prepare` reads and computes while no transaction is open; `apply` only writes, in milliseconds, and returns the events
-that follow. Inbox, effect, outbox and offset share one transaction, a savepoint an event, so an effect happens once
-however often its event is delivered. Scoring for 100 ms inside the transaction would lock every other room out of
-SQLite; outside it nobody waits. What is wrong for ever becomes a dead letter and blocks nobody; what is away is tried
-again in place; too many dead letters in a row stop the worker: a bad release, not bad events.
+that follow. Inbox, effects, outbox and offsets of a batch share one transaction, so an effect happens once however
+often its event is delivered; a batch in which an event fails is written again with a savepoint for each. Scoring for
+100 ms inside the transaction would lock every other room out of SQLite; outside it nobody waits. What is wrong for ever
+becomes a dead letter and blocks nobody; what is away is tried again in place; too many dead letters in a row stop the
+worker: a bad release, not bad events.
 """
 
 from __future__ import annotations
@@ -13,14 +15,15 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
+from collections.abc import Set as AbstractSet
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from sqlalchemy import Connection
 
-from overread import metrics
-from overread.bus.dead_letters import dead_letter, summary
+from overread import metrics, tracing
+from overread.bus.dead_letters import dead_letter, is_parked, summary
 from overread.bus.place import Place
 from overread.bus.port import Bus, Consumer, Message, Partition, Record
 from overread.core.codec import Envelope, decode
@@ -33,6 +36,12 @@ log = logging.getLogger(__name__)
 
 Outbox = Callable[[Connection, Sequence[Record]], None]
 """Publishes inside a transaction."""
+
+
+TURN = 1.0
+"""How long the preparing of a batch may take before the next one is smaller (s): duties wait for it."""
+LEAST = 32
+"""Events that a batch may have in any case."""
 
 
 class Handler(Protocol):
@@ -88,14 +97,33 @@ class _Ready:
     envelope: Envelope[Event] | None
     prepared: list[tuple[Handler, Any]]
     dead: Exception | None = None
+    parked: bool = False
     attempts: int = 1
+
+
+def _decoded(message: Message) -> _Ready:
+    try:
+        return _Ready(message, decode(message.record.headers, message.record.value), [])
+    except InvalidEvent as error:
+        return _Ready(message, None, [], error)
+
+
+def _name(worker: Handler | Duty) -> str:
+    """Return what the topology calls a handler or a duty, such as `review.verdicts.Judge`."""
+    kind = type(worker)
+    return f"{kind.__module__.removeprefix('overread.')}.{kind.__name__}"
+
+
+def _ends(batch: Sequence[_Ready]) -> dict[Partition, int]:
+    """Return where each partition goes on after a batch."""
+    return {item.message.partition: item.message.offset + 1 for item in batch}
 
 
 class Worker:
     """Runs one room's handlers and duties on one thread."""
 
-    batch = 32
-    """Events a transaction at most."""
+    batch = 256
+    """Events a transaction at most: `LEAST` at first, twice as many the next while they are prepared in time."""
     attempts = 3
     """For errors that nobody foresaw; after that the event is a dead letter."""
     brake = 20
@@ -118,10 +146,12 @@ class Worker:
         self._handlers: dict[type[Event], list[Handler]] = {}
         for handler in handlers:
             self._handlers.setdefault(handler.consumes, []).append(handler)
+        self._computed = {handler.consumes for handler in handlers if not isinstance(handler, Effect)}
         self._duties = [(duty, 0.0) for duty in duties]
         topics = sorted({event.topic for event in self._handlers})
         self._consumer = bus.consumer(room, topics, member or f"{room}-0") if topics else None
         self._place = Place(self._consumer, store, room) if self._consumer else None
+        self._size = LEAST
         self._dead_in_a_row = 0
 
     def run(self, stop: threading.Event) -> None:
@@ -155,13 +185,14 @@ class Worker:
         return busy
 
     def _perform(self, duty: Duty, stop: threading.Event) -> bool:
+        began = time.time_ns()
         prepared = self._patiently(duty.prepare, stop)
         if prepared is None:
             return False
 
         def write() -> None:
-            with self._store.writing() as tx:
-                self._publish(tx, duty.apply(tx, prepared))
+            with tracing.span(_name(duty), began=began), self._store.writing() as tx:
+                self._outbox(tx, self._records(duty.apply(tx, prepared)))
 
         self._patiently(write, stop)
         return True
@@ -172,34 +203,52 @@ class Worker:
         if consumer is None or place is None:
             return 0
         try:
-            messages = self._patiently(lambda: place.poll(self.batch, timeout), stop)
+            messages = self._patiently(lambda: place.poll(min(self._size, self.batch), timeout), stop)
+            if not messages:
+                return 0
+            began = time.monotonic()
+            decoded = [_decoded(message) for message in messages]
+            handled = self._patiently(lambda: self._find_handled(decoded), stop)
             ready = []
-            for message in messages:
-                ready.append(self._ready(message, stop))
+            for item in decoded:
+                ready.append(self._ready(item, handled, stop))
                 place.keep_alive()
-            if ready:
-                self._patiently(lambda: self._commit(consumer, place, ready), stop)
+            spent = time.monotonic() - began
+            self._patiently(lambda: self._commit(consumer, place, ready), stop)
         except _StoppedError:
             return 0
+        # What takes long to prepare comes in smaller batches; what does not shares the price of a transaction.
+        if spent > TURN:
+            self._size = max(LEAST, self._size // 2)
+        elif len(ready) == self._size < self.batch:
+            self._size *= 2
         return len(ready)
 
-    def _ready(self, message: Message, stop: threading.Event) -> _Ready:
-        """Decode and prepare, with patience for what is away."""
-        ready = _Ready(message, None, [])
-        try:
-            envelope = ready.envelope = decode(message.record.headers, message.record.value)
-        except InvalidEvent as error:
-            ready.dead = error
+    def _find_handled(self, batch: Sequence[_Ready]) -> set[str]:
+        """Return which events of a batch this room has handled before: they are not prepared again.
+
+        Where there is nothing to compute nobody asks: the inbox will tell when they are applied.
+        """
+        ours = [item.envelope.id for item in batch if item.envelope and type(item.envelope.event) in self._computed]
+        if not ours:
+            return set()
+        with self._store.reading() as tx:
+            return deliveries.handled(tx, self.room, ours)
+
+    def _ready(self, ready: _Ready, known: AbstractSet[str], stop: threading.Event) -> _Ready:
+        """Prepare, with patience for what is away."""
+        envelope = ready.envelope
+        if envelope is None:
             return ready
         handlers = self._handlers.get(type(envelope.event), [])
-        with self._store.reading() as tx:
-            handled = not handlers or deliveries.was_handled(tx, self.room, envelope.id)
+        handled = not handlers or envelope.id in known
         while not handled:
             try:
-                ready.prepared = [
-                    (handler, self._patiently(lambda handler=handler: handler.prepare(envelope), stop))  # type: ignore[misc]
-                    for handler in handlers
-                ]
+                with tracing.span(f"{self.room} prepares", envelope.event.key, ready.message.record.headers):
+                    ready.prepared = [
+                        (handler, self._patiently(lambda handler=handler: handler.prepare(envelope), stop))  # type: ignore[misc]
+                        for handler in handlers
+                    ]
                 break
             except _StoppedError:
                 raise
@@ -217,23 +266,19 @@ class Worker:
         return ready
 
     def _commit(self, consumer: Consumer, place: Place, batch: Sequence[_Ready]) -> None:
-        ends: dict[Partition, int] = {}
-        dead = 0
-        with self._store.writing() as tx:
-            for item in batch:
-                error = item.dead
-                if error is None and item.envelope is not None and item.prepared:
-                    error = self._apply(tx, item.envelope, item.prepared)
-                if error is not None:
-                    letter = dead_letter(item.message, self.room, error, item.attempts)
-                    log.error("%s: dead letter", self.room, extra=summary(letter))
-                    self._outbox(tx, [letter])
-                    dead += 1
-                ends[item.message.partition] = item.message.offset + 1
-            for partition, following in ends.items():
-                deliveries.advance(tx, self.room, *partition, following)
-        metrics.handled.labels(self.room).inc(len(batch) - dead)
+        try:
+            self._write(batch, self._apply_all)
+        except Retryable:
+            raise  # the database's trouble, not an event's: the whole batch comes again
+        except Exception:  # noqa: BLE001 - some event's own, of whatever kind: which one is found one by one
+            log.info("%s: a batch failed and is taken apart", self.room)
+            self._write(batch, self._apply_each)
+        ends = _ends(batch)
+        dead = sum(item.dead is not None and not item.parked for item in batch)
+        parked = sum(item.parked for item in batch)
+        metrics.handled.labels(self.room).inc(len(batch) - dead - parked)
         metrics.dead_letters.labels(self.room).inc(dead)
+        metrics.parked.labels(self.room).inc(parked)
         try:
             consumer.commit(ends)
         except Fenced:
@@ -241,32 +286,98 @@ class Worker:
             place.forget()
         except Retryable as error:  # the SQL offset is the truth; the next commit tells the bus
             log.info("%s: the bus did not take the commit", self.room, extra={"reason": str(error)})
-        self._dead_in_a_row = self._dead_in_a_row + dead if dead == len(batch) else 0
-        if self._dead_in_a_row >= self.brake:
-            why = f"{self._dead_in_a_row} dead letters in a row, see the topics that end in .{self.room}.dlq"
+        self._brake(batch)
+
+    def _brake(self, batch: Sequence[_Ready]) -> None:
+        longest = 0
+        for item in batch:
+            if not item.parked:  # a newer version's word: no fault, and nothing for the brake
+                self._dead_in_a_row = self._dead_in_a_row + 1 if item.dead is not None else 0
+            longest = max(longest, self._dead_in_a_row)
+        if longest >= self.brake:
+            why = f"{longest} dead letters in a row, see the topics that end in .{self.room}.dlq"
             raise BrakeError(f"{self.room} stops: {why}. Mend the cause and start again: nothing is lost.")
 
-    def _apply(self, tx: Connection, envelope: Envelope[Any], work: list[tuple[Handler, Any]]) -> Exception | None:
+    def _write(self, batch: Sequence[_Ready], apply: Callable[[Connection, Sequence[_Ready]], list[Record]]) -> None:
+        """Inbox, effects, outbox and offsets of a batch, all or nothing."""
+        with self._store.writing() as tx:
+            self._outbox(tx, apply(tx, batch))
+            for partition, following in _ends(batch).items():
+                deliveries.advance(tx, self.room, *partition, following)
+
+    def _apply_all(self, tx: Connection, batch: Sequence[_Ready]) -> list[Record]:
+        """Apply a batch in which nothing is wrong: inbox and purges are asked once, and nobody needs a savepoint.
+
+        Raises:
+            Exception: whatever a handler or the database has against one of the events.
+        """
+        work = [(item, item.envelope) for item in batch if item.dead is None and item.prepared and item.envelope]
+        first = deliveries.enter(tx, self.room, [envelope.id for _, envelope in work])
+        purges = deliveries.purged(tx, self.room, {envelope.event.key for _, envelope in work})
+        said: list[Record] = []
+        for item in batch:
+            envelope = item.envelope
+            if item.dead is not None:
+                said.append(self._letter(item))
+            elif envelope is not None and item.prepared:
+                late = purges.get(envelope.event.key, envelope.time) > envelope.time
+                if envelope.id in first and not late:
+                    said += self._effects(tx, item, envelope)
+                first.discard(envelope.id)  # the same event again
+                if isinstance(envelope.event, StudyPurged):
+                    deliveries.note_purge(tx, self.room, envelope.event.study, envelope.time)
+                    purges[envelope.event.study] = envelope.time
+        return said
+
+    def _apply_each(self, tx: Connection, batch: Sequence[_Ready]) -> list[Record]:
+        """Apply a batch event by event, each in a savepoint: one that fails becomes a dead letter."""
+        said: list[Record] = []
+        for item in batch:
+            if item.dead is None and item.envelope is not None and item.prepared:
+                item.dead = self._apply(tx, item, item.envelope, said)
+            if item.dead is not None:
+                said.append(self._letter(item))
+        return said
+
+    def _letter(self, item: _Ready) -> Record:
+        letter = dead_letter(item.message, self.room, item.dead or InvalidEvent(""), item.attempts)
+        item.parked = is_parked(letter)
+        if item.parked:
+            log.warning("%s: parked", self.room, extra=summary(letter))
+        else:
+            log.error("%s: dead letter", self.room, extra=summary(letter))
+        return letter
+
+    def _apply(self, tx: Connection, item: _Ready, envelope: Envelope[Any], said: list[Record]) -> Exception | None:
         savepoint = tx.begin_nested()
+        follows: list[Record] = []
         try:
             late = deliveries.was_purged_since(tx, self.room, envelope.event.key, envelope.time)
             if deliveries.first_time(tx, self.room, envelope.id) and not late:
-                for handler, prepared in work:
-                    self._publish(tx, handler.apply(tx, envelope, prepared))
+                follows = self._effects(tx, item, envelope)
             if isinstance(envelope.event, StudyPurged):
                 deliveries.note_purge(tx, self.room, envelope.event.study, envelope.time)
         except Retryable:
-            raise  # the database's trouble, not the event's: the whole batch comes again
+            raise
         except Exception as error:
             savepoint.rollback()
             if not isinstance(error, InvalidEvent):
                 log.exception("%s: apply failed", self.room, extra={"event": envelope.id})
             return error
         savepoint.commit()
+        said += follows
         return None
 
-    def _publish(self, tx: Connection, events: Sequence[Event]) -> None:
-        self._outbox(tx, [Envelope(event, self.room).record() for event in events])
+    def _effects(self, tx: Connection, item: _Ready, envelope: Envelope[Any]) -> list[Record]:
+        """Apply an event's handlers; return what follows from it."""
+        said: list[Record] = []
+        for handler, prepared in item.prepared:
+            with tracing.span(_name(handler), envelope.event.key, item.message.record.headers):
+                said += self._records(handler.apply(tx, envelope, prepared))
+        return said
+
+    def _records(self, events: Sequence[Event]) -> list[Record]:
+        return tracing.marked([Envelope(event, self.room).record() for event in events])
 
     def _patiently(self, call: Callable[[], Any], stop: threading.Event) -> Any:
         """Try again, ever more slowly, for as long as something is merely away."""

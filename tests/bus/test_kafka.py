@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import suppress
-from typing import Any
+from typing import Any, Self
 from uuid import uuid4
 
 import pytest
@@ -16,6 +16,7 @@ from kafka import KafkaProducer, TopicPartition
 
 from brokers import MARKS, admin, make_topics
 from overread.bus import kafka_client
+from overread.bus.dead_letters import dead_letter
 from overread.bus.kafka import LARGEST, KafkaBus
 from overread.bus.kafka_client import Access
 from overread.bus.kafka_consumer import KafkaConsumer
@@ -222,6 +223,23 @@ class TestReading:
         assert [message.record.key for message in found] == ["", "\ufffd"]
         assert found[1].record.headers == {"twice": b"b"}
 
+    def test_a_headers_name_that_is_no_text_stops_nobody(self, cluster: Cluster, bus: KafkaBus, topic: str) -> None:
+        foreign = KafkaProducer(bootstrap_servers=cluster.servers, acks="all", compression_type="gzip")
+        names = (NoText(b"\xff\xfe"), NoText(b"half \xc3"), "plain")
+        foreign.send(topic, b"1", headers=[(name, b"\xff") for name in names]).get(PATIENCE)
+        foreign.send(topic, b"2", headers=[("ce_id", b"2")]).get(PATIENCE)
+        foreign.close(timeout=5)
+        consumer = bus.consumer(f"{topic}-readers", [topic], "one")
+        deadline = time.monotonic() + PATIENCE
+        found: list[Message] = []
+        while len(found) < 2 and time.monotonic() < deadline:
+            found += consumer.poll(10, 0.2)
+        assert [message.record.value for message in found] == [b"1", b"2"]
+        assert found[0].record.headers == {"\ufffd\ufffd": b"\xff", "half \ufffd": b"\xff", "plain": b"\xff"}
+        assert found[1].record.headers == {"ce_id": b"2"}
+        letter = dead_letter(found[0], "tested", InvalidEvent("no event"), 1)
+        bus.publish([Record(topic, letter.key, letter.value, letter.headers)])
+
     def test_a_member_that_gets_nothing_though_there_is_something_joins_anew(
         self, cluster: Cluster, topic: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
     ) -> None:
@@ -235,6 +253,20 @@ class TestReading:
         assert hear(consumer, 1) == [2]
         assert "joining anew" in caplog.text
         bus.close()
+
+
+class NoText(str):
+    """A header's name as another client may write it: any bytes."""
+
+    __slots__ = ("_content",)
+
+    def __new__(cls, content: bytes) -> Self:
+        made = super().__new__(cls, content.decode("latin-1"))
+        made._content = content
+        return made
+
+    def encode(self, *_: object) -> bytes:
+        return self._content
 
 
 def nothing(*_: Any, **__: Any) -> dict[Any, Any]:

@@ -57,9 +57,14 @@ def test_it_says_what_the_topology_says() -> None:
             assert row.consumes.__name__ in said(made, row.room, "receive", row.consumes.topic)
 
 
-def test_a_foreign_system_may_submit_and_hear_refusals_and_nothing_else() -> None:
+def test_a_foreign_system_may_submit_and_hear_what_became_of_it_and_nothing_else() -> None:
     mine = [name for name in document()["operations"] if name.startswith("another-system.")]
-    assert mine == ["another-system.send.correction.submitted.v1", "another-system.receive.correction.refused.v1"]
+    assert mine == [
+        "another-system.send.correction.submitted.v1",
+        "another-system.receive.read.requested.v1",
+        "another-system.receive.finding.corrected.v1",
+        "another-system.receive.correction.refused.v1",
+    ]
 
 
 def said(made: dict[str, Any], room: str, action: str, topic: str) -> list[str]:

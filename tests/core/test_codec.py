@@ -16,7 +16,7 @@ from pydantic import BaseModel
 
 from overread.core.clock import uuid7
 from overread.core.codec import Envelope, decode
-from overread.core.errors import InvalidEvent
+from overread.core.errors import InvalidEvent, NotYetKnown
 from overread.core.events import EVENTS, Event, ReadRequested, StudyPurged
 
 
@@ -99,6 +99,58 @@ def test_an_error_says_where_and_never_repeats_what_stood_there() -> None:
     with pytest.raises(InvalidEvent, match="rank") as caught:
         decode(record.headers, json.dumps(wrong).encode())
     assert "Doe" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("ce_time", b"Doe^Jane"),
+        ("ce_source", b"Doe^Jane \xff"),
+        ("ce_type", b"Doe^Jane \xff"),
+        ("ce_id", b"Doe^Jane \xff"),
+    ],
+)
+def test_a_header_that_cannot_be_read_is_not_repeated_either(name: str, content: bytes) -> None:
+    record = Envelope(full(ReadRequested), "trainer.selection").record()
+    with pytest.raises(InvalidEvent) as caught:
+        decode({**record.headers, name: content}, record.value)
+    assert "Doe" not in str(caught.value)
+
+
+@pytest.mark.parametrize(("name", "content"), [("ce_id", b""), ("ce_time", b"2026-03-01T12:30:00")])
+def test_an_id_that_is_empty_and_a_time_without_an_offset_are_refused(name: str, content: bytes) -> None:
+    record = Envelope(full(ReadRequested), "trainer.selection").record()
+    with pytest.raises(InvalidEvent, match=name):
+        decode({**record.headers, name: content}, record.value)
+
+
+def test_a_word_that_no_list_has_is_a_newer_versions() -> None:
+    record = Envelope(full(ReadRequested), "trainer.selection").record()
+    value = json.loads(record.value or b"")
+    with pytest.raises(NotYetKnown, match="purpose"):
+        decode(record.headers, json.dumps({**value, "purpose": "quality"}).encode())
+    for wrong in ({**value, "purpose": 7}, {**value, "purpose": "quality", "rank": "first"}):
+        with pytest.raises(InvalidEvent) as caught:
+            decode(record.headers, json.dumps(wrong).encode())
+        assert type(caught.value) is InvalidEvent
+
+
+@pytest.mark.parametrize(
+    ("kind", "newer"),
+    [
+        ("overread.study.burnt.v1", True),
+        ("overread.read.requested.v2", True),
+        ("overread.study.v0", False),
+        ("overread", False),
+        ("com.example.read.v1", False),
+        ("overread.read.requested.v2 Doe^Jane", False),
+    ],
+)
+def test_a_type_of_ours_that_is_unknown_is_a_newer_versions(kind: str, newer: bool) -> None:
+    record = Envelope(full(ReadRequested), "trainer.selection").record()
+    with pytest.raises(InvalidEvent) as caught:
+        decode({**record.headers, "ce_type": kind.encode()}, record.value)
+    assert isinstance(caught.value, NotYetKnown) is newer
 
 
 def test_an_event_cannot_be_changed() -> None:

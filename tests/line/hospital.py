@@ -51,6 +51,7 @@ class Hospital:
                     "data": str(folder / "house"),
                     "health_port": 0,
                     "blobs_reserve_mb": 1,
+                    "tracing": {"exporter": "console"},
                     "locked_share": 0.3,
                     "gateway": {"port": self.dicom},
                     "review": {"port": self.page},
@@ -108,6 +109,11 @@ class Hospital:
 
     def status(self) -> dict[str, Any]:
         return collect(self.house)
+
+    def spans(self) -> list[dict[str, Any]]:
+        """Return what the rooms said of themselves by OpenTelemetry so far."""
+        lines = (self.folder / "log").read_text().splitlines()
+        return [json.loads(line) for line in lines if line.startswith('{"name"')]
 
     def sign(self) -> None:
         """Sign whatever awaits a signature."""

@@ -11,6 +11,7 @@ import pytest
 from line.hospital import cleared_serves
 from overread.core import events
 from overread.simulation.accounts import log, reconcile
+from overread.tracing import trace_of
 
 pytestmark = pytest.mark.network
 
@@ -46,6 +47,32 @@ def test_a_candidate_goes_from_c_store_to_the_swapped_model(hospital: Callable[[
     assert scored.provider == "CPUExecutionProvider"
     assert facts["serving"]["sha256"] == promoted[-1].sha256
 
+    # One trace holds the study, from C-STORE to what was learnt of it; the promoted model's leads to it by links.
+    spans = line.spans()
+    of_study = {span["name"] for span in spans if trace_of(fact.study) == _number(span["context"]["trace_id"])}
+    assert of_study >= {
+        "C-STORE",
+        "candidates.studies.Collect",
+        f"publish {events.CANDIDATES}",
+        "inference.score.Score",
+        "trainer.pool.Rate",
+        f"publish {events.READS}",
+        "review.submit",
+        "trainer.pool.Learn",
+    }
+    by_id = {span["context"]["span_id"]: span for span in spans}
+    model = trace_of(promoted[1].key)
+    said = [span for span in spans if span["name"] == f"publish {events.LIFECYCLE}"]
+    assert {_number(span["context"]["trace_id"]) for span in said} == {model}
+    caused = [by_id[link["context"]["span_id"]] for span in said for link in span["links"]]
+    learnt = {
+        _number(link["context"]["trace_id"])
+        for span in caused
+        if span["name"] == "trainer.round.Round"
+        for link in span["links"]
+    }
+    assert trace_of(fact.study) in learnt
+
     # Restart goes on: nothing is asked, read or trained anew.
     line.up.send_signal(signal.SIGTERM)
     assert line.up.wait(60) == 0
@@ -56,3 +83,7 @@ def test_a_candidate_goes_from_c_store_to_the_swapped_model(hospital: Callable[[
     assert accounts.instances > 0
     assert accounts.corrections > 0
     assert (accounts.lost, accounts.duplicated) == (0, 0)
+
+
+def _number(identity: str) -> int:
+    return int(identity, 16)

@@ -195,5 +195,5 @@ def test_the_inbox_knows_each_group_by_itself(store: Store) -> None:
         assert deliveries.first_time(tx, "one", "event")
         assert not deliveries.first_time(tx, "one", "event")
         assert deliveries.first_time(tx, "two", "event")
-        assert deliveries.was_handled(tx, "one", "event")
-        assert not deliveries.was_handled(tx, "three", "event")
+        assert deliveries.handled(tx, "one", ["event"])
+        assert not deliveries.handled(tx, "three", ["event"])

@@ -1,9 +1,14 @@
-"""A dead letter: a message that can never be handled, with all that is needed to look into it and send it again."""
+"""A dead letter: a message that a room could not handle, with all that is needed to look into it and send it again."""
 
 from __future__ import annotations
 
 from overread.bus.port import Message, Record
-from overread.core.errors import OverreadError
+from overread.core.errors import NotYetKnown, OverreadError
+
+ADDED = frozenset(
+    f"dlq_{name}" for name in ("topic", "partition", "offset", "error", "attempts", "first_failure", "parked")
+)
+"""The headers that a message has only as a letter."""
 
 
 def topic_of(topic: str, room: str) -> str:
@@ -14,11 +19,12 @@ def topic_of(topic: str, room: str) -> str:
 def dead_letter(message: Message, room: str, error: Exception, attempts: int) -> Record:
     """Return the message as it was, with the reason in its headers.
 
-    The reason repeats the message only of our own errors: a third party's may quote what it choked on.
+    The reason repeats the message only of our own errors: a third party's may quote what it choked on. What a newer
+    version wrote is marked as parked: nothing is wrong with it, and a later version of this room will take it.
     """
     reason = f"{type(error).__name__}: {error}" if isinstance(error, OverreadError) else type(error).__name__
     headers = {
-        **message.record.headers,
+        **_without_ours(message.record),
         "dlq_topic": message.partition.topic.encode(),
         "dlq_partition": str(message.partition.number).encode(),
         "dlq_offset": str(message.offset).encode(),
@@ -26,9 +32,25 @@ def dead_letter(message: Message, room: str, error: Exception, attempts: int) ->
         "dlq_attempts": str(attempts).encode(),
         "dlq_first_failure": message.time.isoformat().encode(),
     }
+    if isinstance(error, NotYetKnown):
+        headers["dlq_parked"] = b"1"
     return Record(topic_of(message.partition.topic, room), message.record.key, message.record.value, headers)
+
+
+def original(letter: Record, topic: str) -> Record:
+    """Return the message as it was, to be said again on its topic."""
+    return Record(topic, letter.key, letter.value, _without_ours(letter))
+
+
+def is_parked(letter: Record) -> bool:
+    """Return whether the letter waits for a version that knows its words."""
+    return letter.headers.get("dlq_parked") == b"1"
 
 
 def summary(letter: Record) -> dict[str, str]:
     """Return what a log line says of a dead letter."""
     return {"topic": letter.topic, "reason": letter.headers["dlq_error"].decode()}
+
+
+def _without_ours(record: Record) -> dict[str, bytes]:
+    return {name: value for name, value in record.headers.items() if name not in ADDED}

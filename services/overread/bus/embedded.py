@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from sqlalchemy import Connection, delete, func, insert, select
 
 from overread.bus.port import Message, Partition, Record, partition_of
-from overread.core.errors import BusUnavailable, Fenced, StoreUnavailable
+from overread.core.errors import BusUnavailable, Fenced, InvalidEvent, StoreUnavailable
 from overread.store import deliveries
 from overread.store.engine import Store, upsert
 from overread.store.tables import bus_groups, bus_members, offsets, outbox
@@ -39,20 +39,28 @@ class EmbeddedBus:
         return [Partition(topic, number) for number in range(self._topics.get(topic, 1))]
 
     def append(self, tx: Connection, records: Sequence[Record]) -> None:
-        """Publish inside somebody's transaction: the outbox of the worker."""
+        """Publish inside somebody's transaction: the outbox of the worker.
+
+        Raises:
+            InvalidEvent: a key is no text that has UTF-8.
+        """
         if not records:
             return
         time_ = datetime.now(UTC)
+        try:
+            places = [partition_of(record.key, self._topics.get(record.topic, 1)) for record in records]
+        except UnicodeEncodeError as error:
+            raise InvalidEvent(f"a key is no text that has UTF-8: {error.reason}") from error
         rows = [
             {
                 "topic": record.topic,
-                "partition": partition_of(record.key, self._topics.get(record.topic, 1)),
+                "partition": place,
                 "key": record.key,
                 "value": record.value,
                 "headers": {name: value.decode("latin-1") for name, value in record.headers.items()},
                 "time": time_,
             }
-            for record in records
+            for record, place in zip(records, places, strict=True)
         ]
         tx.execute(insert(outbox), rows)
 

@@ -80,7 +80,7 @@ class KafkaBus:
         try:
             producer = self._serving()
             deadline = time.monotonic() + self._access.delivery
-            for record in records:
+            for record in {record.topic: record for record in records}.values():
                 self._find(producer, record)
             futures = []
             for record, encoded in zip(records, ready, strict=True):
@@ -170,10 +170,10 @@ def _encoded(record: Record) -> dict[str, Any]:
     """
     try:
         key = record.key.encode()
-        headers = [(name, bytes(value)) for name, value in record.headers.items()]
-        size = len(key) + len(record.value or b"") + sum(len(name.encode()) + len(value) for name, value in headers)
+        names = "".join(record.headers).encode()
+        size = len(key) + len(record.value or b"") + len(names) + sum(map(len, record.headers.values()))
     except UnicodeEncodeError as error:
         raise InvalidEvent(f"{record.topic}: a key or a header's name is no text that has UTF-8: {error}") from error
     if size > LARGEST:
         raise InvalidEvent(f"{record.topic}: a record of {size} bytes is too large; the bus takes {LARGEST}")
-    return {"key": key, "value": record.value, "headers": headers}
+    return {"key": key, "value": record.value, "headers": list(record.headers.items())}

@@ -60,16 +60,45 @@ class Access:
         return cls(servers, **more)
 
 
+REFUSALS = re.compile(r"SaslAuthenticationFailed|UnsupportedSaslMechanism|IllegalSaslState|\[SSL|[Cc]ertificate")
+"""Of the reasons that kafka-python logs, those that no waiting will change."""
+HUNG_UP = 3
+"""So often a broker has to hang up while we log in before that is a refusal: one that is ending does so once."""
+
+
 class _Overheard(logging.Handler):
-    """Keeps why the last try failed, by kafka-python's log, while a client is made."""
+    """Keeps why the last try failed, by kafka-python's log, while a client is made.
+
+    A refusal stays: often it is said once. Where the broker's answer and the end of the connection come together,
+    kafka-python loses the answer ("socket disconnected"); a wrong password then shows only in that the broker spoke
+    with us (its version is known) and hung up, again and again.
+    """
 
     def __init__(self) -> None:
         super().__init__(logging.WARNING)
-        self.last = ""
+        self._last, self._refusal, self._hung_up = "", "", 0
 
     def emit(self, record: logging.LogRecord) -> None:
-        if found := re.search(r"^Bootstrap connection to \S+ failed: (.*?)( \(backoff|$)", record.getMessage()):
-            self.last = found[1]
+        said = record.getMessage()
+        if "Connection lost:" in said:
+            self._hung_up += bool(re.search(r"broker_version=\(.*socket disconnected", said))
+        elif found := re.search(r"^Bootstrap connection to \S+ failed: (.*?)( \(backoff|$)", said):
+            self._last = found[1]
+            if REFUSALS.search(self._last):
+                self._refusal = self._last
+
+    def refusal(self, *, logs_in: bool) -> str:
+        """Return why no waiting will help, or nothing."""
+        if not self._refusal and logs_in and self._hung_up >= HUNG_UP:
+            return "it hangs up while we log in; the user, the password or the mechanism is wrong"
+        return self._refusal
+
+    @property
+    def last(self) -> str:
+        """The last reason, whatever it was."""
+        unheard = " (it may want TLS or a password, see the settings kafka.*)"
+        not_ours = "socket disconnected" in self._last or "Invalid frame" in self._last  # a TLS alert, read as Kafka's
+        return self._last + (unheard if not_ours and not self._hung_up else "")
 
     def __enter__(self) -> Self:
         logging.getLogger("kafka").addHandler(self)
@@ -84,7 +113,7 @@ def opened(make: Callable[..., Client], access: Access, **options: Any) -> Clien
 
     Raises:
         BusUnavailable: no broker let us in within `access.answer` seconds; the message says why.
-        Misconfigured: an option can't work, such as a certificate that is not there.
+        Misconfigured: an option can't work, or the broker does not want us: a wrong password, an expired certificate.
     """
     networks: list[Any] = []
 
@@ -107,6 +136,8 @@ def opened(make: Callable[..., Client], access: Access, **options: Any) -> Clien
             for left in networks:
                 left.close()
             where = ",".join(access.servers)
+            if refusal := overheard.refusal(logs_in="sasl_mechanism" in access.security):
+                raise Misconfigured(f"kafka at {where} refused us: {refusal}; see the settings kafka.*") from error
             if isinstance(error, KafkaError) and not isinstance(error, KafkaConfigurationError):
                 raise BusUnavailable(f"kafka at {where} let us not in within {access.answer:g} s: {reason}") from error
             raise Misconfigured(f"kafka at {where}: {error}") from error

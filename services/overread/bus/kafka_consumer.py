@@ -30,6 +30,7 @@ from kafka.errors import (
 
 from overread.bus.kafka_client import Access, milliseconds, opened, translated
 from overread.bus.kafka_join import has_joined, remember_joins
+from overread.bus.kafka_names import forgive_names
 from overread.bus.port import Message, Partition, Record
 from overread.core.errors import BusUnavailable, Fenced, Misconfigured
 
@@ -121,6 +122,7 @@ class KafkaConsumer:
                 allow_auto_create_topics=False,
             )
             remember_joins(client)
+            forgive_names()
             listener = _Quiet(self._paused)
             listener.client = client
             client.subscribe(self._topics, listener=listener)
@@ -283,11 +285,13 @@ def _message(record: Any) -> Message:
     """Return a record as the port has it.
 
     Other systems may have written it. A key that is no UTF-8 is mended, since no database would take it for the dead
-    letters; a header without a value is empty, and of several with one name the last one counts.
+    letters; nor does a header's name stop anybody (kafka_names.py). A header without a value is empty, and of several
+    with one name the last one counts.
     """
     key = (record.key or b"").decode(errors="replace")
     headers = {name: bytes(value or b"") for name, value in record.headers}
-    time_ = datetime.fromtimestamp(max(0, record.timestamp) / 1000, UTC)
+    # A broker may be told to take any number for a time; calendars end with the year 9999.
+    time_ = datetime.fromtimestamp(min(max(0, record.timestamp), 253_402_300_799_000) / 1000, UTC)
     return Message(
         Partition(record.topic, record.partition),
         record.offset,

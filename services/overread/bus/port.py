@@ -14,7 +14,17 @@ from typing import NamedTuple, Protocol
 
 from overread.core.codec import Record
 
-__all__ = ["Bus", "Consumer", "Message", "Partition", "Record", "partition_of"]
+__all__ = ["Bus", "Consumer", "Message", "Partition", "Record", "Topic", "partition_of"]
+
+
+class Topic(NamedTuple):
+    """A topic's shape. Events of one key keep their order, since a key has one partition."""
+
+    partitions: int
+    days: int | None
+    """Retention; None keeps for ever."""
+    forced: bool = False
+    """Where one broker alone has it, each record is forced to the disk before it is acknowledged."""
 
 
 class Partition(NamedTuple):
@@ -102,6 +112,8 @@ class Bus(Protocol):
 
         Raises:
             BusUnavailable: nothing is known to have been written; publish again (consumers drop doubles by ce_id).
+            InvalidEvent: one of the records will never be taken, such as one that is too large. None of them can be
+                relied on to have been written; publish them by smaller parts to find which it is.
         """
         ...
 

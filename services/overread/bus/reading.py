@@ -1,4 +1,4 @@
-"""Everything that stands in a topic, once, from the beginning: for replay and for accounts."""
+"""Everything that stands in some topics, once, from the beginning: for replay and for accounts."""
 
 from __future__ import annotations
 
@@ -14,21 +14,24 @@ PATIENCE = 60.0
 """For the group to be dealt its partitions (s)."""
 
 
-def everything(bus: Bus, topic: str) -> Iterator[list[Message]]:
-    """Yield what stands in a topic now, in batches, in the order of each partition; what comes meanwhile is left out.
+def everything(bus: Bus, *topics: str) -> Iterator[list[Message]]:
+    """Yield what stands in the topics now, in batches, each partition in its order; what comes meanwhile is left out.
 
-    It reads as a group of its own and commits nothing, so nothing stays behind on a cluster.
+    It reads as a group of its own and commits nothing, so nothing stays behind on a cluster. A topic that is not there
+    is passed over, as long as another one is.
 
     Raises:
         BusUnavailable: the bus is away, or gave no partitions.
     """
-    consumer = bus.consumer(f"reading-{uuid7()}", [topic], "reading")
+    consumer = bus.consumer(f"reading-{uuid7()}", topics, "reading")
     try:
         patience = time.monotonic() + PATIENCE
         while not consumer.assignment():
             consumer.poll(1, 0.1)
             if time.monotonic() > patience:
-                raise BusUnavailable(f"{topic}: no partitions within {PATIENCE:g} s")
+                raise BusUnavailable(
+                    f"no partitions of {', '.join(topics)} within {PATIENCE:g} s; see `overread topics check`"
+                )
         for partition in consumer.assignment():
             consumer.seek(partition, 0)
         ends = {partition: consumer.end(partition) for partition in consumer.assignment()}

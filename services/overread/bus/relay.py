@@ -39,6 +39,9 @@ log = logging.getLogger(__name__)
 READER = ("relay", "outbox", 0)
 """Under which group, topic and partition the place stands among the offsets."""
 
+READ_AHEAD = 500
+"""Rows that come from the database together."""
+
 
 @dataclass
 class Carried:
@@ -63,8 +66,10 @@ class Relay:
     """
 
     every = 0.05
-    batch = 500
-    """Rows at most that are read and sent together."""
+    batch = 2000
+    """Rows at most that are sent and marked together."""
+    size = 4 << 20
+    """Bytes that a batch is done with: it has one row more at most, and what is read ahead."""
     brake = 20
     """Refused rows in a row that stop the relay until it is started again: a broker set up wrongly, not bad rows."""
 
@@ -85,9 +90,21 @@ class Relay:
             return None
         with self._store.reading() as tx:
             first = deliveries.next_offset(tx, *READER)
-            unsent = select(outbox).where(outbox.c.id >= first).order_by(outbox.c.id).limit(self.batch)
-            rows = tx.execute(unsent).all()
+            rows = self._unsent(tx, first)
         return self._carry(first, rows) if rows else None
+
+    def _unsent(self, tx: Connection, first: int) -> list[Row[Any]]:
+        """Read rows until they are enough."""
+        unsent = select(outbox).where(outbox.c.id >= first).order_by(outbox.c.id).limit(self.batch)
+        rows: list[Row[Any]] = []
+        size = 0
+        with tx.execute(unsent, execution_options={"yield_per": READ_AHEAD}) as found:
+            for row in found:
+                rows.append(row)
+                size += len(row.value or b"")
+                if size >= self.size:
+                    break
+        return rows
 
     def _holds(self) -> bool:
         """Renew the lease now and then; ask for it as seldom while it is another's."""

@@ -10,7 +10,18 @@ from typing import Any
 
 from overread.catalog.schemas import components
 from overread.core.codec import schema_uri
-from overread.core.events import COMMANDS, EVENTS, REFUSALS, CorrectionRefused, CorrectionSubmitted, Event
+from overread.core.events import (
+    COMMANDS,
+    EVENTS,
+    FACTS,
+    READS,
+    REFUSALS,
+    CorrectionRefused,
+    CorrectionSubmitted,
+    Event,
+    FindingCorrected,
+    ReadRequested,
+)
 from overread.topology import LINE, TOPICS
 
 Node = dict[str, Any]
@@ -108,6 +119,8 @@ def _operations() -> Node:
             heard.setdefault((row.room, row.consumes.topic), []).append(row.consumes)
     # Seen from Overread, what any other system may do is the other way round (docs/events.md).
     sent["another-system", COMMANDS] = [CorrectionSubmitted]
+    heard["another-system", READS] = [ReadRequested]
+    heard["another-system", FACTS] = [FindingCorrected]
     heard["another-system", REFUSALS] = [CorrectionRefused]
     made = [("send", *each) for each in sent.items()] + [("receive", *each) for each in heard.items()]
     return {

@@ -62,11 +62,12 @@ def settings(**flags: Any) -> Settings:
 
 
 @contextmanager
-def house(**flags: Any) -> Iterator[Any]:
-    """Open the house for a command (typed loosely: its import is slow, and `--help` must not wait for it)."""
+def house(room: str | None = None, **flags: Any) -> Iterator[Any]:
+    """Open the house for a command or a room (typed loosely: its import is slow, `--help` must not wait for it)."""
     from overread.house import House
 
-    opened = House(settings(**flags))
+    chosen = settings(**flags)
+    opened = House(chosen, role=room) if room else House(chosen)
     try:
         yield opened
     finally:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Annotated
 
 import typer
@@ -19,18 +19,22 @@ from overread_learn.printing import err, out, show, tabulate
 @app.command()
 def status(*, as_json: Json = False) -> None:
     """Say what runs, which model serves, what was stored, read and learnt, and what went wrong."""
-    from overread.status import collect
+    from overread.status import behind, collect
 
     with house() as opened:
         facts = collect(opened)
+        if opened.settings.bus_url:
+            behind(opened, facts)
     if as_json:
         show(facts, as_json=True)
         return
     serving = facts["serving"]
     line = f"version {serving['version']} ({serving['sha256'][:12]}…) on {serving['provider']}" if serving else "none"
+    behind_too = ("behind",) if "relay" in facts else ()  # on a cluster
     out.print(
         Group(
-            tabulate("rooms", ("room", "state", "pid", "port", "health"), facts["rooms"]),
+            tabulate("rooms", ("room", "state", "pid", "port", "health", *behind_too), facts["rooms"]),
+            *(tabulate("relay", ("unsent", "refused"), [facts["relay"]]) for _ in behind_too),
             f"[bold]serving[/] {line}",
             tabulate("gateway", tuple(facts["gateway"]), [facts["gateway"]]),
             tabulate("corrections", tuple(facts["review"]["corrections"]), [facts["review"]["corrections"]]),
@@ -58,7 +62,10 @@ def doctor(*, as_json: Json = False) -> None:
 
 @app.command()
 def replay(
-    into: Annotated[Path, typer.Option(help="A database file that does not exist yet.")],
+    into: Annotated[
+        str | None,
+        typer.Option(help="A file that does not exist yet, or the URL of an empty database.", metavar="FILE|URL"),
+    ] = None,
     until: Annotated[datetime | None, typer.Option(help="Leave out what came after (UTC).")] = None,
     *,
     verify: Annotated[
@@ -66,30 +73,33 @@ def replay(
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Rebuild ledger and labels from the bus alone.
+    """Rebuild ledger and labels from the bus alone. With --verify alone what is rebuilt is thrown away again.
 
-    Example:
-        overread replay --into rebuilt.db --verify
+    Verify while nobody works: a room that is still handling events differs from what they say.
+
+    Examples:
+        overread replay --verify
+        overread replay --into rebuilt.db --until 2026-03-04
+        overread replay --into postgresql://overread@host/rebuilt --verify
     """
-    from overread.replay import differences
+    from overread.replay import differences, fresh
     from overread.replay import replay as rebuild
-    from overread.store.engine import Store
-    from overread.store.migrations import upgrade
 
-    if into.exists():
-        raise Misconfigured(f"{into} exists; a replay goes into a fresh database")
-    with house() as opened, bar() as progress:
-        fresh = Store(f"sqlite:///{into.resolve()}")
-        upgrade(fresh)
+    if into is None and not verify:
+        raise Misconfigured("say where to: --into FILE or --into URL; or --verify alone")
+    if until and verify:
+        raise Misconfigured("--verify compares with what is live now, so it takes no --until")
+    with house() as opened, TemporaryDirectory() as scratch, bar() as progress:
+        target = fresh(into or f"{scratch}/rebuilt.db")
         task = progress.add_task("replaying", total=None)
         replayed = rebuild(
             opened.bus,
-            fresh,
+            target,
             until=until.replace(tzinfo=UTC) if until else None,
             on_progress=lambda number: progress.advance(task, number),
         )
-        found = differences(opened.store, fresh) if verify else []
-        fresh.close()
+        found = differences(opened.store, target) if verify else []
+        target.close()
     facts = {**replayed._asdict(), **({"differences": found} if verify else {})}
     show(facts, as_json=as_json, table=tabulate("replayed", tuple(facts), [facts]))
     if found:

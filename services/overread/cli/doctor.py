@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from overread.config import Settings
 from overread.core.errors import OverreadError
+from overread.topology import DEAD_LETTERS, TOPICS
 
 
 class Check(NamedTuple):
@@ -32,6 +33,7 @@ def examine(settings: Settings) -> list[Check]:
         _package("torch", needed=False, why="rounds of training: pip install 'overread[train]'"),
         _providers(),
         _store(settings),
+        *_bus(settings),
         _disk(settings),
         _port("gateway", settings.gateway.host, settings.gateway.port, "OVERREAD_GATEWAY__PORT"),
         _port("review", settings.review.host, settings.review.port, "OVERREAD_REVIEW__PORT"),
@@ -68,6 +70,26 @@ def _store(settings: Settings) -> Check:
     except OverreadError as error:
         return Check("store", "missing", str(error), "start the server, or set store_url, PGPASSWORD or PGPASSFILE")
     return Check("store", "ok", f"{store.place}, version {version}")
+
+
+def _bus(settings: Settings) -> list[Check]:
+    if not settings.bus_url:
+        return [Check("bus", "ok", "embedded in the store")]
+    from overread.house import operator
+
+    mend = f"overread topics apply --bus {settings.bus_url}"
+    try:
+        with operator(settings) as cluster:
+            found = cluster.differences(cluster.shapes(TOPICS | DEAD_LETTERS))
+            bus = Check("bus", "ok", f"{settings.bus_url}, brokers: {cluster.brokers()}")
+    except OverreadError as error:
+        return [Check("bus", "missing", str(error), "start the cluster (make kafka, to try), or set bus_url")]
+    absent = [one for one in found if one.what == "topic"]
+    if absent:
+        return [bus, Check("topics", "missing", f"{len(absent)} are absent, such as {absent[0].topic}", mend)]
+    if found:
+        return [bus, Check("topics", "absent", f"{len(found)} differences", "overread topics check names them")]
+    return [bus, Check("topics", "ok", f"{len(TOPICS)}, and {len(DEAD_LETTERS)} for dead letters")]
 
 
 def _disk(settings: Settings) -> Check:

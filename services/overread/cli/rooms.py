@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import signal
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from overread import logs
+from overread import logs, tracing
 from overread.cli.app import app, house, settings
 from overread.cli.supervisor import Supervisor
-from overread.topology import ROOMS, rooms
+from overread.config import Settings
+from overread.core.errors import BusUnavailable, Misconfigured, OverreadError
+from overread.topology import ROOMS, needs, rooms
 from overread_learn.printing import err, out
+
+log = logging.getLogger(__name__)
 
 
 @app.command()
@@ -28,15 +34,25 @@ def up(
         Path | None,
         typer.Option(exists=True, dir_okay=False, help="ImageNet weights by file."),
     ] = None,
+    bus: Annotated[
+        str | None, typer.Option(help="Such as kafka://host:9092.  [default: embedded in the database]", metavar="URL")
+    ] = None,
+    store: Annotated[
+        str | None,
+        typer.Option(
+            help="Such as postgresql://user@host/database, with PGPASSWORD.  [default: SQLite]", metavar="URL"
+        ),
+    ] = None,
     *,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON line when all rooms are ready.")] = False,
 ) -> None:
     """Run every room on this machine, in supervised processes on one data directory.
 
-    Ctrl-C stops cleanly; the next `up` goes on where this one stopped.
+    Ctrl-C stops cleanly; the next `up` goes on where this one stopped. On Kafka it makes the topics that are absent.
 
     Examples:
         overread up
+        overread up --bus kafka://127.0.0.1:9092 --store postgresql://overread@127.0.0.1/overread
         overread --data /srv/overread up --port 104 --weights squeezenet1_1.pth
     """
     flags = {
@@ -44,6 +60,8 @@ def up(
         "review__port": page_port,
         "application": application,
         "trainer__weights": weights.resolve() if weights else None,
+        "bus_url": bus,
+        "store_url": store,
     }
     chosen = settings(**flags)
     logs.configure("up", chosen.log_level)
@@ -80,11 +98,16 @@ def run(
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
-    logs.configure(room, settings(**flags).log_level)
+    chosen = settings(**flags)
+    logs.configure(room, chosen.log_level)
     if "OVERREAD_SUPERVISOR" in os.environ:
         threading.Thread(target=_follow, args=(int(os.environ["OVERREAD_SUPERVISOR"]), stop), daemon=True).start()
-    with house(**flags) as opened:
-        _serve(opened, room, stop)
+    end_traces = tracing.configure(chosen.tracing, room)
+    try:
+        with house(room, **flags) as opened:
+            _serve(opened, room, stop)
+    finally:
+        end_traces()
 
 
 def _follow(supervisor: int, stop: threading.Event) -> None:
@@ -92,6 +115,28 @@ def _follow(supervisor: int, stop: threading.Event) -> None:
     while os.getppid() == supervisor:
         time.sleep(0.5)
     stop.set()
+
+
+def _find_topics(settings: Settings, room: str) -> None:
+    """Make sure that the room's topics are there; where no broker says so, the room waits for it at its work.
+
+    Raises:
+        Misconfigured: some are absent; a room that began would wait for them for ever.
+    """
+    from overread.house import operator
+
+    try:
+        with operator(settings, room) as cluster:
+            absent = cluster.absent(needs(room))
+    except BusUnavailable as error:
+        log.warning("the topics were not looked for", extra={"reason": str(error)})
+        return
+    if absent:
+        more = f" and {len(absent) - 1} more" if absent[1:] else ""
+        raise Misconfigured(
+            f"bus_url: the cluster has no topic {absent[0]}{more}; the cluster's operator makes them: "
+            f"overread topics apply --bus {settings.bus_url}"
+        )
 
 
 def _serve(opened: object, name: str, stop: threading.Event) -> None:
@@ -119,8 +164,12 @@ def _serve(opened: object, name: str, stop: threading.Event) -> None:
         draft.write_text(json.dumps(facts))
         draft.replace(file)
         announced = True
+        if opened.settings.bus_url:  # after the services: pixels and answers are taken while a broker is away
+            _find_topics(opened.settings, name)
         worker.run(stop)
     finally:
+        with suppress(OverreadError):  # it runs out by itself
+            room.give_back()
         for service in reversed(started):
             service.close()
         if health is not None:

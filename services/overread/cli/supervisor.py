@@ -21,8 +21,8 @@ from typing import IO, Any, Self
 import yaml
 
 from overread.config import Settings
-from overread.core.errors import Misconfigured
-from overread.topology import TOPICS, rooms
+from overread.core.errors import BusUnavailable, Misconfigured
+from overread.topology import DEAD_LETTERS, TOPICS, rooms
 
 log = logging.getLogger(__name__)
 
@@ -92,9 +92,11 @@ class Supervisor:
             self._lock.close()
 
     def _prepare(self) -> None:
-        """Migrate and create the registry once, before seven processes would do it at the same time."""
+        """Migrate, make registry and topics once, before all processes would do it at the same time."""
         from overread.house import House
 
+        if self._settings.bus_url:
+            _make_topics(self._settings)
         house = House(self._settings)
         house.registry.prepare()
         house.close()
@@ -103,6 +105,8 @@ class Supervisor:
         # The file holds flags and environment already; left in place, the environment would lie above the flags.
         environment = {name: value for name, value in os.environ.items() if not name.startswith("OVERREAD_")}
         environment |= {"OVERREAD_CONFIG": str(_write(self._settings)), "OVERREAD_SUPERVISOR": str(os.getpid())}
+        if password := self._settings.kafka.password.get_secret_value():
+            environment["OVERREAD_KAFKA__PASSWORD"] = password
         process.child = subprocess.Popen(  # noqa: S603 - our own interpreter and module
             [sys.executable, "-m", "overread", "run", process.room], env=environment, start_new_session=True
         )
@@ -160,6 +164,24 @@ class Supervisor:
                 self._start(process)
 
 
+def _make_topics(settings: Settings) -> None:
+    """Make the topics that are absent; where no broker answers the rooms wait for one, and pixels are taken meanwhile.
+
+    Raises:
+        Misconfigured: some are absent, and this user may make none.
+    """
+    from overread.house import operator
+
+    every = TOPICS | DEAD_LETTERS
+    try:
+        with operator(settings) as cluster:
+            if absent := cluster.absent(every):
+                cluster.make(cluster.shapes({name: every[name] for name in absent}))
+                log.info("topics made", extra={"topics": absent})
+    except BusUnavailable as error:
+        log.warning("the rooms wait for the bus", extra={"reason": str(error)})
+
+
 def _can_train() -> bool:
     if find_spec("torch") is not None:
         return True
@@ -172,7 +194,9 @@ def _write(settings: Settings) -> Path:
     file = settings.data / "run" / "settings.yaml"
     file.parent.mkdir(exist_ok=True)
     draft = file.with_suffix(".draft")
-    draft.write_text(yaml.safe_dump(json.loads(settings.model_dump_json())))
+    draft.touch(mode=0o600)  # somebody may have put a password into a URL
+    told = settings.model_dump_json(exclude={"kafka": {"password"}})  # this one goes by the environment
+    draft.write_text(yaml.safe_dump(json.loads(told)))
     draft.replace(file)
     return file
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -11,7 +12,7 @@ from typing import Any, Generic, TypeVar
 from pydantic import ValidationError
 
 from overread.core.clock import utc_now, uuid7
-from overread.core.errors import InvalidEvent
+from overread.core.errors import InvalidEvent, NotYetKnown
 from overread.core.events import EVENTS, Event
 
 Headers = Mapping[str, bytes]
@@ -69,22 +70,35 @@ UPCASTERS: dict[str, tuple[str, Upcaster]] = {}
 the log, so no line here ever goes; lines may follow one another."""
 
 
+_LISTS = frozenset({"enum", "literal_error"})
+"""Pydantic's names for a word that is none of a list."""
+_OURS = re.compile(r"overread(\.[a-z-]+)+\.v[1-9]\d*")
+"""The name of a type of ours, of any version."""
+
+
 def decode(headers: Headers, value: bytes | None) -> Envelope[Event]:
     """Decode one record.
 
     Raises:
-        InvalidEvent: the record is no CloudEvent, its type is unknown, or its payload does not fit the type.
+        NotYetKnown: a newer version wrote it: the type is one of ours and unknown, or all that does not fit are words
+            that this version's lists lack.
+        InvalidEvent: the record is no CloudEvent, its type is nobody's, or its payload does not fit the type.
     """
     try:
         kind, identity = headers["ce_type"].decode(), headers["ce_id"].decode()
         time = datetime.fromisoformat(headers["ce_time"].decode())
         source = headers["ce_source"].decode().removeprefix("/overread/")
-    except (KeyError, ValueError) as error:
-        raise InvalidEvent(f"not a CloudEvent in binary mode: {error!r}") from error
+    except KeyError as error:
+        raise InvalidEvent(f"not a CloudEvent in binary mode: no header {error}") from error
+    except ValueError as error:  # what it says would repeat what somebody wrote
+        raise InvalidEvent("not a CloudEvent in binary mode: ce_time is no time, or a header no UTF-8") from error
+    if not identity or time.tzinfo is None:  # the first would be everybody's double, the second nobody's time
+        raise InvalidEvent("not a CloudEvent in binary mode: ce_id is empty, or ce_time has no offset from UTC")
     if kind in UPCASTERS and value is not None:
         kind, value = _upcast(kind, value)
     if kind not in _BY_TYPE:
-        raise InvalidEvent(f"unknown event type {kind!r}; this version knows {sorted(_BY_TYPE)}")
+        unknown = NotYetKnown if _OURS.fullmatch(kind) else InvalidEvent
+        raise unknown(f"unknown event type {kind[:80]!r}; this version knows {sorted(_BY_TYPE)}")
     if value is None:
         raise InvalidEvent(f"{kind} {identity} has no value")
     try:
@@ -92,7 +106,8 @@ def decode(headers: Headers, value: bytes | None) -> Envelope[Event]:
     except ValidationError as error:
         # Only where and what: the input itself is not repeated, whatever somebody put into it.
         faults = "; ".join(f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors())
-        raise InvalidEvent(f"{kind} {identity}: {faults}") from error
+        newer = all(fault["type"] in _LISTS and isinstance(fault["input"], str) for fault in error.errors())
+        raise (NotYetKnown if newer else InvalidEvent)(f"{kind} {identity}: {faults}") from error
     return Envelope(event, source, identity, time)
 
 

@@ -4,6 +4,7 @@
 
     OverreadError
     ├── InvalidEvent          a message that no retry will mend            → dead letter
+    │   └── NotYetKnown       a newer version's word or type               → dead letter that is parked
     ├── Retryable             something is away and will come back         → retry in place
     │   ├── BusUnavailable
     │   ├── StoreUnavailable
@@ -29,6 +30,10 @@ class OverreadError(Exception):
 
 class InvalidEvent(OverreadError):
     """A message that can never be handled: unknown type, broken JSON, a field that contradicts another."""
+
+
+class NotYetKnown(InvalidEvent):
+    """A type of ours, or a word of one of its lists, that this version does not know: a later version will."""
 
 
 class Retryable(OverreadError):

@@ -14,6 +14,7 @@ from pydicom.errors import BytesLengthException, InvalidDicomError
 from pydicom.multival import MultiValue
 from sqlalchemy import Connection, select
 
+from overread import tracing
 from overread.core.clock import Clock, utc_now
 from overread.core.codec import Envelope
 from overread.core.errors import Refused, StoreUnavailable
@@ -101,16 +102,18 @@ class Admission:
         if len(arrival.content) > self._maximum_bytes:
             raise Refused(OUT_OF_RESOURCES, f"an instance of {len(arrival.content) >> 20} MiB is over the limit")
         header = _header(arrival)
+        study = self._pseudonyms.study(header["StudyInstanceUID"])
         try:
-            blob = self._blobs.put(arrival.content)
-            with self._store.writing() as tx:
-                other = self._enter(tx, arrival, header, blob)
+            with tracing.span("C-STORE", study):
+                blob = self._blobs.put(arrival.content)
+                with self._store.writing() as tx:
+                    other = self._enter(tx, arrival, header, blob, study)
         except StoreUnavailable as error:
             raise Refused(OUT_OF_RESOURCES, str(error)) from error
         if other:
             raise Refused(DUPLICATE, "this SOP Instance UID is here with other bytes; the new ones are in quarantine")
 
-    def _enter(self, tx: Connection, arrival: Arrival, header: dict[str, str], blob: str) -> bool:
+    def _enter(self, tx: Connection, arrival: Arrival, header: dict[str, str], blob: str, study: str) -> bool:
         """Write one row and one event; True where the UID is taken by other bytes."""
         instance = self._pseudonyms.instance(arrival.sop_instance)
         row = tx.execute(select(gateway_instances.c.blob).where(gateway_instances.c.instance == instance)).first()
@@ -123,7 +126,6 @@ class Admission:
         patient = self._pseudonyms.patient(header["PatientID"], header["IssuerOfPatientID"])
         # A list of given splits knows numbers, no issuers.
         without_issuer = self._pseudonyms.patient(header["PatientID"])
-        study = self._pseudonyms.study(header["StudyInstanceUID"])
         tx.execute(
             gateway_instances.insert().values(
                 instance=instance,

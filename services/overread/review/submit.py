@@ -14,6 +14,7 @@ from typing import Any
 
 from sqlalchemy import Connection, insert, select
 
+from overread import tracing
 from overread.config import Review
 from overread.core.clock import Clock
 from overread.core.codec import Envelope
@@ -82,7 +83,8 @@ class Submit:
             outcome = judge(tx, envelope, image)
             # The fact carries the time of the click, as the ledger does.
             said = Envelope(outcome, ROOM, time=envelope.time)
-            self._outbox(tx, [envelope.record(), said.record()])
+            with tracing.span("review.submit", body.study):
+                self._outbox(tx, [envelope.record(), said.record()])
             answer = _answer(outcome)
             kept = {"status": answer.status, "response": answer.body}
             tx.execute(insert(requests).values(key=name, study=body.study, sha256=sha256, **kept))

@@ -1,8 +1,7 @@
 # ruff: noqa: T201 - it talks to whoever started it
-"""Real Kafka brokers on this machine, one or three: fetched by Maven, formatted, started, ill-treated.
+"""Real Kafka brokers on this machine, one or three: formatted, started, ill-treated.
 
-`make kafka` starts one in the foreground, for people who want to try. Tests and fault drills hold a `Cluster`. Nothing
-but Java and Maven is needed; the jars (44 MiB) are fetched once and lie in the user's cache.
+`make kafka` starts one in the foreground, for people who want to try. Tests and fault drills hold a `Cluster`.
 """
 
 from __future__ import annotations
@@ -11,66 +10,31 @@ import argparse
 import base64
 import contextlib
 import logging
-import os
-import shutil
 import signal
 import socket
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
 from string import Template
-from typing import Self
+from typing import Any, Self
 from uuid import uuid4
 
 from kafka import KafkaAdminClient
 from kafka.errors import KafkaError
 
-from overread.core.errors import BusUnavailable, Misconfigured, OverreadError
+from overread.core.errors import BusUnavailable, OverreadError
+from overread.simulation.broker_jars import libraries
 
-VERSION = "4.3.1"
-"""Of Apache Kafka; `kafka/pom.xml` names the same."""
 MEMORY = ("-Xms128m", "-Xmx256m", "-XX:+UseSerialGC")
 PATIENCE = 60.0
 """Longest wait for brokers to answer (s). A start takes 3 s, three nodes 8 s, after kill -9 up to 9 s."""
 LEAVE = 10.0
 """Longest wait for a node that was asked to stop (s). Alone it takes 0.3 s."""
-COPY = "org.apache.maven.plugins:maven-dependency-plugin:3.6.1:copy-dependencies"
 
 _OURS = files("overread.simulation") / "kafka"
-
-
-def libraries() -> Path:
-    """Return the folder of the broker's jars; fetch them where it is not there yet.
-
-    Raises:
-        Misconfigured: Java or Maven is absent.
-        BusUnavailable: Maven could not fetch; the end of what it said stands in the message.
-    """
-    _need("java")
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "overread"
-    jars = cache / f"kafka-{VERSION}"
-    if jars.is_dir():
-        return jars
-    _need("mvn")
-    cache.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=cache) as scratch:
-        (Path(scratch) / "pom.xml").write_text((_OURS / "pom.xml").read_text())
-        command = ["mvn", "-B", "-ntp", "-q", COPY, "-DoutputDirectory=jars", "-DincludeScope=runtime"]
-        done = subprocess.run(command, cwd=scratch, capture_output=True, text=True, check=False)  # noqa: S603
-        if done.returncode:
-            raise BusUnavailable(f"kafka: Maven could not fetch the broker: {(done.stdout + done.stderr)[-2000:]}")
-        with contextlib.suppress(OSError):  # another process was quicker
-            (Path(scratch) / "jars").rename(jars)
-    return jars
-
-
-def _need(program: str) -> None:
-    if shutil.which(program) is None:
-        raise Misconfigured(f"kafka: {program} is not installed; `make parts` installs it")
 
 
 def free_ports(count: int) -> list[int]:
@@ -90,11 +54,12 @@ class Node:
         number: its node.id.
         port: where clients reach it.
         properties: the content of its server.properties.
+        users: SCRAM-SHA-256 passwords by name, for those who have to be known before anybody can be made known.
     """
 
-    def __init__(self, folder: Path, number: int, port: int, properties: str) -> None:
+    def __init__(self, folder: Path, number: int, port: int, properties: str, users: Mapping[str, str]) -> None:
         self.folder, self.number, self.port = folder, number, port
-        self._properties = properties
+        self._properties, self._users = properties, users
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -113,6 +78,8 @@ class Node:
         with (self.folder / "broker.log").open("ab") as log:
             if not (self.folder / "log" / "meta.properties").exists():
                 tool = [*java, "kafka.tools.StorageTool", "format", f"--cluster-id={cluster}", "-c", str(settings)]
+                for name, password in self._users.items():
+                    tool += ["--add-scram", f"SCRAM-SHA-256=[name={name},password={password}]"]
                 if subprocess.run(tool, stdout=log, stderr=log, check=False).returncode:  # noqa: S603
                     raise BusUnavailable(f"kafka: {self.folder} could not be formatted: {self.said()}")
             # It ends when we are killed. In a session of its own: Ctrl-C in a terminal is ours to handle.
@@ -165,7 +132,9 @@ class Cluster:
         folder: where all data lies; the same folder again holds the same topics.
         nodes: how many; three keep a topic alive when one is dead (replicas 3, min.insync.replicas 2).
         ports: one a node; free ones if not given.
-        settings: lines for server.properties that win over the template's.
+        settings: lines for server.properties that win over the template's; `{port}` and `{controller}` are the node's.
+        users: SCRAM-SHA-256 passwords by name, see `Node`.
+        client: kafka-python's options for whoever asks whether the cluster answers.
     """
 
     def __init__(
@@ -175,8 +144,10 @@ class Cluster:
         nodes: int = 1,
         ports: Sequence[int] | None = None,
         settings: Mapping[str, str] | None = None,
+        users: Mapping[str, str] | None = None,
+        client: Mapping[str, Any] | None = None,
     ) -> None:
-        self._folder = folder.resolve()
+        self._folder, self._client = folder.resolve(), dict(client or {})
         free = free_ports(nodes * 2)
         chosen, controllers = list(ports or free[:nodes]), free[nodes:]
         numbers = range(1, nodes + 1)
@@ -192,7 +163,9 @@ class Cluster:
                 home := self._folder / f"node-{number}",
                 number,
                 port,
-                template.substitute(shared, node=number, port=port, controller=controller, log=home / "log") + last,
+                template.substitute(shared, node=number, port=port, controller=controller, log=home / "log")
+                + last.replace("{port}", str(port)).replace("{controller}", str(controller)),
+                users or {},
             )
             for number, port, controller in zip(numbers, chosen, controllers, strict=True)
         )
@@ -239,7 +212,8 @@ class Cluster:
         try:
             for node in self.nodes:
                 socket.create_connection(("127.0.0.1", node.port), timeout=1).close()
-            admin = KafkaAdminClient(bootstrap_servers=self.servers, bootstrap_timeout_ms=1000, request_timeout_ms=5000)
+            patience = {"bootstrap_timeout_ms": 1000, "request_timeout_ms": 5000}
+            admin = KafkaAdminClient(bootstrap_servers=self.servers, **patience, **self._client)
         except (OSError, KafkaError):
             time.sleep(0.05)
             return False

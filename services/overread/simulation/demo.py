@@ -10,16 +10,14 @@ import argparse
 import contextlib
 import hashlib
 import json
-import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
+from urllib.parse import urlsplit
 
 import yaml
 from rich.console import Console
@@ -31,6 +29,7 @@ from overread.house import House
 from overread.rollout import signoff
 from overread.simulation import phantoms, photographs
 from overread.simulation.flipped import train_flipped
+from overread.simulation.processes import child, house_ports, overread, start_servers, wait_for_port
 from overread.simulation.summary import faults, summarise, table
 from overread.status import collect
 from overread_learn.printing import complain
@@ -40,7 +39,6 @@ console = Console(stderr=True)
 SIGNER = "demo-policy"
 STALL_SECONDS = 600.0
 """Without any progress for this long the demo gives up and says where it stood."""
-PORTS = 10
 
 
 class Plan(NamedTuple):
@@ -63,18 +61,26 @@ def main() -> int:
     out: Path = arguments.out.resolve()
     shutil.rmtree(out, ignore_errors=True)
     out.mkdir(parents=True)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that what was started is stopped
     try:
-        plan = _plan(arguments, out)
-        summary = _run(plan, out, begun)
+        with contextlib.ExitStack() as servers:
+            places = start_servers(arguments.bus, arguments.store, out, servers)
+            plan = _plan(arguments, out)
+            summary = _run(plan._replace(settings={**plan.settings, **places}), out, begun)
     except OverreadError as error:
         complain(error)
         return 2
+    except KeyboardInterrupt:
+        console.print("stopped")
+        return 130
     (out / "summary.json").write_text(json.dumps(summary, indent=2, default=str) + "\n")
     Console().print(table(summary))
     wrong = faults(summary, plan.kinds)
     for fault in wrong:
         console.print(f"[bold red]not as promised:[/] {fault}")
-    print(f"{out / 'summary.json'}\nagain: overread --config {out / 'overread.yaml'} up   page: {summary['page']}")  # noqa: T201
+    again = [f"overread --config {out / 'overread.yaml'} up   page: {summary['page']}"]
+    again[:0] = [f"make {name} ARGS='--data {out / name} --port {port}'" for name, port in summary["servers"].items()]
+    print(f"{out / 'summary.json'}\nagain: " + "\n       ".join(again))  # noqa: T201
     return 1 if wrong else 0
 
 
@@ -87,6 +93,10 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--application", help="of the candidate set")
     parser.add_argument("--strategy", default="auto", help="who is asked about; see `overread-learn strategies`")
     parser.add_argument("--budget", type=int, help="reads of a round; 50 of phantoms, 120 of a candidate set")
+    parser.add_argument("--bus", choices=("embedded", "kafka"), default="embedded", help="kafka: a broker is started")
+    parser.add_argument(
+        "--store", choices=("sqlite", "postgresql"), default="sqlite", help="postgresql: a server is started"
+    )
     return parser.parse_args()
 
 
@@ -121,7 +131,7 @@ def _run(plan: Plan, out: Path, begun: float) -> dict[str, Any]:
     home.mkdir()
     # A fixed key makes the keyed split of patients, and so the demo, the same every time.
     (home / "pseudonyms.key").write_bytes(hashlib.sha256(b"overread demo").digest())
-    dicom, page, health = _free_ports()
+    dicom, page, health = house_ports()
     settings = {
         "data": str(home),
         "application": plan.application,
@@ -134,14 +144,14 @@ def _run(plan: Plan, out: Path, begun: float) -> dict[str, Any]:
     }
     file = out / "overread.yaml"
     file.write_text(yaml.safe_dump(settings))
-    with _child(file, "up", log=out / "up.log"):
+    with child(file, "up", log=out / "up.log"):
         house = House(config.load(file))
-        _wait_for_port(dicom)
+        wait_for_port(dicom)
         console.print(f"page: http://127.0.0.1:{page}/   DICOM: 127.0.0.1:{dicom}   log: {out / 'up.log'}")
         sent, answered = out / "sent.jsonl", out / "answered.jsonl"
         send = ("send", str(plan.studies), "--record", str(sent))
         reading = ("read", "--simulate", str(plan.truth), "--idle", "3600", "--record", str(answered))
-        with _child(file, *send, log=out / "send.log") as sender, _child(file, *reading, log=out / "read.log"):
+        with child(file, *send, log=out / "send.log") as sender, child(file, *reading, log=out / "read.log"):
             if sender.wait() != 0:
                 raise Misconfigured(f"not every instance was stored; see {out / 'send.log'}")
             _wait_for_champion(house, plan)
@@ -149,7 +159,9 @@ def _run(plan: Plan, out: Path, begun: float) -> dict[str, Any]:
         _settle(house)
         summary = summarise(house, sent=sent, answered=answered, flipped=flipped, seconds=time.monotonic() - begun)
         house.close()
-    return {**summary, "page": f"http://127.0.0.1:{page}/"}
+    urls = {"kafka": settings.get("bus_url"), "postgres": settings.get("store_url")}
+    servers = {name: urlsplit(url).port for name, url in urls.items() if url}
+    return {**summary, "page": f"http://127.0.0.1:{page}/", "servers": servers}
 
 
 def _wait_for_champion(house: House, plan: Plan) -> None:
@@ -201,7 +213,7 @@ def _submit_flipped(house: House, out: Path) -> int:
     with console.status("training a challenger on flipped labels") as status:
         trained = max(row["version"] for row in collect(house)["rollout"]["versions"] if row["cleared"])
         train_flipped(house, trained, file, on_epoch=lambda epoch: status.update(f"flipped labels, epoch {epoch}"))
-        command = [*_overread(out / "overread.yaml"), "models", "import", str(file), "--json"]
+        command = [*overread(out / "overread.yaml"), "models", "import", str(file), "--json"]
         version = int(json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)["version"])  # noqa: S603
         deadline = time.monotonic() + STALL_SECONDS
         while time.monotonic() < deadline:
@@ -213,62 +225,14 @@ def _submit_flipped(house: House, out: Path) -> int:
 
 
 def _settle(house: House) -> None:
-    """Wait until inference serves what rollout says, and the last answers are in every room."""
+    """Wait until inference serves what rollout says, and the last answers are on the bus."""
     for _ in range(60):
         facts = collect(house)
         serving = facts["serving"] or {}
-        if facts["rollout"]["champion"] and serving.get("sha256") == facts["rollout"]["champion"]["sha256"]:
+        served = facts["rollout"]["champion"] and serving.get("sha256") == facts["rollout"]["champion"]["sha256"]
+        if served and not facts.get("relay", {}).get("unsent"):
             return
         time.sleep(0.5)
-
-
-def _overread(file: Path) -> list[str]:
-    return [sys.executable, "-m", "overread", "--config", str(file)]
-
-
-@contextlib.contextmanager
-def _child(file: Path, *arguments: str, log: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """Run an `overread` command beside us; it is told to stop when the block ends."""
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("OVERREAD_")}
-    with log.open("wb") as sink:
-        child = subprocess.Popen([*_overread(file), *arguments], stdout=sink, stderr=sink, env=environment)  # noqa: S603
-    try:
-        yield child
-    finally:
-        if child.poll() is None:
-            child.send_signal(signal.SIGTERM)
-            try:
-                child.wait(30)
-            except subprocess.TimeoutExpired:
-                child.kill()
-                child.wait()
-
-
-def _free_ports() -> tuple[int, int, int]:
-    """Find ports for DICOM and page, and a run of free ones for the rooms' health."""
-    with socket.socket() as one, socket.socket() as two:
-        for probe in (one, two):
-            probe.bind(("127.0.0.1", 0))
-        dicom, page = one.getsockname()[1], two.getsockname()[1]
-    for base in range(19110, 29110, PORTS):
-        with contextlib.ExitStack() as stack:
-            try:
-                for port in range(base, base + PORTS):
-                    stack.enter_context(socket.socket()).bind(("127.0.0.1", port))
-            except OSError:
-                continue
-        return dicom, page, base
-    raise Misconfigured("no ten neighbouring ports are free between 19110 and 29110")
-
-
-def _wait_for_port(port: int) -> None:
-    deadline = time.monotonic() + 120
-    while time.monotonic() < deadline:
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
-                return
-        time.sleep(0.2)
-    raise Misconfigured(f"`overread up` did not listen on port {port} within two minutes; see up.log")
 
 
 if __name__ == "__main__":

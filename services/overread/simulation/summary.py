@@ -24,6 +24,8 @@ def summarise(house: House, *, sent: Path, answered: Path, flipped: int, seconds
     champion = rollout["champion"] or {}
     accounts = reconcile(house, sent, answered)
     return {
+        "bus": "kafka" if house.settings.bus_url else "embedded",
+        "store": house.store.engine.dialect.name,
         "studies_stored": facts["gateway"]["studies"],
         "instances_stored": facts["gateway"]["instances"],
         "candidates_scored": facts["inference"]["scored"],
@@ -77,7 +79,8 @@ def faults(summary: dict[str, Any], kinds: Sequence[str]) -> list[str]:
 def table(summary: dict[str, Any]) -> Group:
     """Return what happened, for people."""
     counts = Table.grid(padding=(0, 2))
-    for name in ("studies_stored", "instances_stored", "candidates_scored", "lost", "duplicated", "wall_seconds"):
+    stored = ("studies_stored", "instances_stored", "candidates_scored")
+    for name in ("bus", "store", *stored, "lost", "duplicated", "wall_seconds"):
         counts.add_row(name.replace("_", " "), str(summary[name]))
     evidence = tabulate(
         "evidence on locked patients",

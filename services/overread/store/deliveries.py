@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
 from datetime import datetime
 
 from sqlalchemy import Connection, select
@@ -16,9 +17,20 @@ def first_time(tx: Connection, group: str, event: str) -> bool:
     return tx.execute(statement).rowcount == 1
 
 
-def was_handled(tx: Connection, group: str, event: str) -> bool:
+def enter(tx: Connection, group: str, events: Sequence[str]) -> set[str]:
+    """Enter many at once; return those that were not there."""
+    if not events:
+        return set()
+    statement = upsert(inbox).on_conflict_do_nothing().returning(inbox.c.event)
+    entered = set(tx.execute(statement, [{"group": group, "event": event} for event in events]).scalars())
+    if odd := entered.difference(events):
+        raise ValueError(f"the database holds {len(odd)} events under other names than they have")
+    return entered
+
+
+def handled(tx: Connection, group: str, events: Collection[str]) -> set[str]:
     """Look without entering: spares the work of `prepare` on a redelivery."""
-    return tx.execute(select(inbox.c.event).where(inbox.c.group == group, inbox.c.event == event)).first() is not None
+    return set(tx.execute(select(inbox.c.event).where(inbox.c.group == group, inbox.c.event.in_(events))).scalars())
 
 
 def note_purge(tx: Connection, group: str, study: str, time: datetime) -> None:
@@ -31,6 +43,14 @@ def was_purged_since(tx: Connection, group: str, study: str, time: datetime) -> 
     """Return whether the study was purged after something was said of it: a late event must not bring it back."""
     later = (purges.c.group == group) & (purges.c.study == study) & (purges.c.time > time)
     return tx.execute(select(purges.c.study).where(later)).first() is not None
+
+
+def purged(tx: Connection, group: str, studies: Collection[str]) -> dict[str, datetime]:
+    """Return when each of some studies was purged, as far as the group has heard."""
+    if not studies:
+        return {}
+    here = select(purges.c.study, purges.c.time).where(purges.c.group == group, purges.c.study.in_(studies))
+    return {row.study: row.time for row in tx.execute(here)}
 
 
 def advance(tx: Connection, group: str, topic: str, partition: int, following: int) -> None:

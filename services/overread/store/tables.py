@@ -71,6 +71,18 @@ offsets = Table(
 )
 """Where each group goes on reading; only ever forwards."""
 
+settled_letters = Table(
+    "settled_letters",
+    metadata,
+    Column("letter", String, primary_key=True),  # SHA-256 of the letter
+    Column("topic", String, nullable=False),
+    Column("outcome", String, nullable=False),
+    Column("name", String, nullable=False),
+    Column("reason", String, nullable=False),
+    Column("time", DateTime(timezone=True), nullable=False),
+)
+"""What was done about dead letters, by whom, when and why (bus/settling.py)."""
+
 bus_groups = Table(
     "bus_groups",
     metadata,

@@ -107,8 +107,11 @@ def _learnt_by(tx: Connection, version: int) -> frozenset[tuple[str, int]]:
     return frozenset((row.candidate, row.version) for row in rows)
 
 
-def remember(tx: Connection, number: int, new: Sequence[Labelled]) -> None:
-    """Enter what a registered round knew and its parent did not; what was purged meanwhile is left out."""
+def remember(tx: Connection, number: int, new: Sequence[Labelled]) -> set[str]:
+    """Enter what a registered round knew and its parent did not; return its studies.
+
+    What was purged meanwhile is left out.
+    """
     study = {row.candidate: row.study for row in tx.execute(select(trainer_labels.c.candidate, trainer_labels.c.study))}
     rows = [
         {"round": number, "candidate": one.candidate, "study": study[one.candidate], "version": one.version}
@@ -117,3 +120,4 @@ def remember(tx: Connection, number: int, new: Sequence[Labelled]) -> None:
     ]
     if rows:
         tx.execute(upsert(trainer_learnt).on_conflict_do_nothing(), rows)
+    return {row["study"] for row in rows}

@@ -16,7 +16,7 @@ from typing import NamedTuple
 import torch
 from sqlalchemy import Connection, select
 
-from overread import metrics
+from overread import metrics, tracing
 from overread.config import Trainer
 from overread.core.clock import Clock
 from overread.core.errors import Fenced
@@ -121,7 +121,7 @@ class Round:
         if prepared.event is None:
             log.info("round waits", extra={"round": row["round"], "reason": row["reason"]})
             return ()
-        curriculum.remember(tx, prepared.event.round, prepared.new)
+        tracing.links(curriculum.remember(tx, prepared.event.round, prepared.new))
         return (prepared.event,)
 
     def _why_not(

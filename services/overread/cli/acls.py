@@ -1,0 +1,52 @@
+"""`overread acls`: who may do what on a Kafka cluster."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from overread.cli.app import Json, app, settings
+from overread_learn.printing import show, tabulate
+
+
+@app.command()
+def acls(
+    bus: Annotated[
+        str | None, typer.Option(help="Such as kafka://host:9092.  [default: the setting bus_url]", metavar="URL")
+    ] = None,
+    command_config: Annotated[
+        str | None, typer.Option(help="The file by which kafka-acls logs in, for --commands.", metavar="FILE")
+    ] = None,
+    *,
+    as_commands: Annotated[bool, typer.Option("--commands", help="Print the lines for kafka-acls.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Print the least rights that each room needs on Kafka, and those of its neighbours. Changes nothing.
+
+    A room logs in as `kafka.user` says, with `{room}` for its name; `overread` commands do as overread-operator.
+    Rooms write into the outbox; the relay alone writes to topics. Another system may write commands and nothing else.
+
+    Examples:
+        overread acls
+        overread acls --commands --bus kafka://kafka-1:9093 --command-config admin.properties | sh
+    """
+    from overread.catalog.rights import commands, rights
+
+    chosen = settings(bus_url=bus)
+    user = chosen.kafka.user
+    if as_commands:
+        servers = chosen.bus_url.removeprefix("kafka://") or "HOST:PORT"
+        for line in commands(servers, command_config, user):
+            typer.echo(line)
+        return
+    rows = [
+        {
+            "user": user.replace("{room}", right.role),
+            "may": ", ".join(right.operations),
+            "what": f"{right.kind} {right.name}{'*' if right.prefixed else ''}",
+            "why": right.why,
+        }
+        for right in rights()
+    ]
+    show(rows, as_json=as_json, table=tabulate("rights", ("user", "may", "what", "why"), rows))
