@@ -41,7 +41,7 @@ COLUMNS = (
 def main() -> int:
     """Make brokers, rooms, disks and clocks fail while corrections pass, and prove that none was lost or doubled.
 
-    An estimate for two free cores: ten minutes for the whole, three with --quick. Where others work too it takes longer.
+    An estimate for two free cores: ten minutes for the whole, three with --quick. A busy machine takes longer.
     """
     arguments = _arguments()
     if arguments.list:
