@@ -11,7 +11,6 @@ import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 import kafka
@@ -30,8 +29,8 @@ from kafka.errors import (
 
 from overread.bus.kafka_client import Access, milliseconds, opened, translated
 from overread.bus.kafka_join import has_joined, remember_joins
-from overread.bus.kafka_names import forgive_names
-from overread.bus.port import Message, Partition, Record
+from overread.bus.kafka_records import forgive_names, read
+from overread.bus.port import Message, Partition
 from overread.core.errors import BusUnavailable, Fenced, Misconfigured
 
 log = logging.getLogger(__name__)
@@ -80,7 +79,7 @@ class KafkaConsumer:
         if limit < 1:
             return []
         found = self._guarded("reading", lambda: self._fetch(limit, timeout))
-        messages = [_message(record) for records in found.values() for record in records]
+        messages = [read(record) for records in found.values() for record in records]
         if not messages:
             self._watch()
         return messages
@@ -184,7 +183,16 @@ class KafkaConsumer:
     def position(self, partition: Partition) -> int:
         """See `Consumer.position`."""
         place, wait = TopicPartition(*partition), milliseconds(self._access.answer)
-        found = self._guarded("looking for its place", lambda: self._opened().position(place, timeout_ms=wait))
+
+        def ask() -> int | None:
+            client = self._opened()
+            try:
+                return client.position(place, timeout_ms=wait)  # type: ignore[no-any-return]
+            except NoOffsetForPartitionError:  # the group has never been here
+                client.seek_to_beginning(place)
+                return client.position(place, timeout_ms=wait)  # type: ignore[no-any-return]
+
+        found = self._guarded("looking for its place", ask)
         if found is None:
             raise BusUnavailable(f"kafka: nobody says where {self._group} stands in {partition}")
         return int(found)
@@ -279,22 +287,3 @@ class KafkaConsumer:
         with suppress(KafkaError):
             client.close(autocommit=False, timeout_ms=milliseconds(self._access.answer))
         client._client.close()  # noqa: SLF001 - its thread and sockets, where `close` did not get that far
-
-
-def _message(record: Any) -> Message:
-    """Return a record as the port has it.
-
-    Other systems may have written it. A key that is no UTF-8 is mended, since no database would take it for the dead
-    letters; nor does a header's name stop anybody (kafka_names.py). A header without a value is empty, and of several
-    with one name the last one counts.
-    """
-    key = (record.key or b"").decode(errors="replace")
-    headers = {name: bytes(value or b"") for name, value in record.headers}
-    # A broker may be told to take any number for a time; calendars end with the year 9999.
-    time_ = datetime.fromtimestamp(min(max(0, record.timestamp), 253_402_300_799_000) / 1000, UTC)
-    return Message(
-        Partition(record.topic, record.partition),
-        record.offset,
-        time_,
-        Record(record.topic, key, record.value, headers),
-    )
