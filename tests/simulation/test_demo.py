@@ -49,11 +49,14 @@ class TestInterrupted:
         command = [sys.executable, "-m", "overread.simulation.demo", "--bus", "kafka", "--out", str(out)]
         demo = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
         deadline = time.monotonic() + 120
-        while not any("kafka.Kafka" in line for line in running(out)):
-            assert time.monotonic() < deadline, "no broker was started"
-            assert demo.poll() is None, demo.communicate()
-            time.sleep(0.1)
-        demo.send_signal(number)
-        _, said = demo.communicate(timeout=120)
+        try:
+            while not any("kafka.Kafka" in line for line in running(out)):
+                assert time.monotonic() < deadline, "no broker was started"
+                assert demo.poll() is None, demo.communicate()
+                time.sleep(0.1)
+            demo.send_signal(number)
+            _, said = demo.communicate(timeout=120)
+        finally:
+            demo.kill()
         assert demo.returncode == 130, said
         assert running(out) == []

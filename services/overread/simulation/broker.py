@@ -27,6 +27,7 @@ from kafka.errors import KafkaError
 
 from overread.core.errors import BusUnavailable, OverreadError
 from overread.simulation.broker_jars import libraries
+from overread.simulation.stopping import stop_when_asked
 
 MEMORY = ("-Xms128m", "-Xmx256m", "-XX:+UseSerialGC")
 PATIENCE = 60.0
@@ -252,7 +253,7 @@ def main() -> int:
     logging.getLogger("kafka").setLevel(logging.CRITICAL)  # a client that waits for its broker complains of it
     ports = [arguments.port + number for number in range(arguments.nodes)]
     cluster = Cluster(arguments.data / f"of-{arguments.nodes}", nodes=arguments.nodes, ports=ports)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    stop_when_asked()
     try:
         with cluster:
             print(f"{cluster.url} answers; its data lies in {arguments.data}; Ctrl-C ends it", flush=True)

@@ -11,7 +11,6 @@ import contextlib
 import hashlib
 import json
 import shutil
-import signal
 import subprocess
 import sys
 import time
@@ -30,6 +29,7 @@ from overread.rollout import signoff
 from overread.simulation import phantoms, photographs
 from overread.simulation.flipped import train_flipped
 from overread.simulation.processes import child, house_ports, overread, start_servers, wait_for_port
+from overread.simulation.stopping import stop_when_asked
 from overread.simulation.summary import faults, summarise, table
 from overread.status import collect
 from overread_learn.printing import complain
@@ -61,7 +61,7 @@ def main() -> int:
     out: Path = arguments.out.resolve()
     shutil.rmtree(out, ignore_errors=True)
     out.mkdir(parents=True)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that what was started is stopped
+    stop_when_asked()
     try:
         with contextlib.ExitStack() as servers:
             places = start_servers(arguments.bus, arguments.store, out, servers)

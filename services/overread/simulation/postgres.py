@@ -26,6 +26,7 @@ import psycopg
 from sqlalchemy import URL
 
 from overread.core.errors import Misconfigured, OverreadError, StoreUnavailable
+from overread.simulation.stopping import stop_when_asked
 
 PATIENCE = 60.0
 """Longest wait for the server to answer, or to end (s). It takes less than one."""
@@ -228,7 +229,7 @@ def main() -> int:
     parser.add_argument("--data", type=Path, default=Path("build/postgres"), help="where all lies (%(default)s)")
     parser.add_argument("--port", type=int, default=5433, help="of 127.0.0.1 (%(default)s)")
     arguments = parser.parse_args()
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    stop_when_asked()
     try:
         with Server(arguments.data, arguments.port) as server:
             print(f"{server.url()} answers; its data lies in {arguments.data}; Ctrl-C ends it", flush=True)

@@ -12,7 +12,6 @@ import json
 import logging
 import random
 import shutil
-import signal
 import statistics
 import sys
 import tempfile
@@ -29,6 +28,7 @@ from overread.simulation.faults.drills import SOON, prepare
 from overread.simulation.faults.evidence import judge
 from overread.simulation.faults.line import ROOMS, Line, stop_forkserver
 from overread.simulation.postgres import Server
+from overread.simulation.stopping import stop_when_asked
 from overread_learn.printing import complain, err, out
 
 SAMPLE = 10.0
@@ -47,7 +47,7 @@ def main() -> int:
     """
     arguments = _arguments()
     logging.getLogger("kafka").setLevel(logging.CRITICAL)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    stop_when_asked()
     try:
         summary = soak(arguments.events, arguments.every, arguments.seed, arguments.out)
     except KeyboardInterrupt:

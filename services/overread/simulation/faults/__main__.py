@@ -6,7 +6,6 @@ import argparse
 import json
 import logging
 import os
-import signal
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -21,6 +20,7 @@ from overread.simulation.faults.drills import DRILLS, Ground, ground
 from overread.simulation.faults.evidence import Row
 from overread.simulation.faults.line import stop_forkserver
 from overread.simulation.faults.planted import plant
+from overread.simulation.stopping import stop_when_asked
 from overread_learn.printing import complain, err, out, show, tabulate
 
 ALL: dict[str, Callable[[Ground], Row]] = {**DRILLS, "database-full": full_database, "broker-full": full_log}
@@ -49,7 +49,7 @@ def main() -> int:
         return 0
     go_apart()
     logging.getLogger("kafka").setLevel(logging.CRITICAL)  # clients that wait for their broker complain of it
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    stop_when_asked()
     begun = time.monotonic()
     try:
         rows = _drill(arguments.only or list(ALL), arguments.out, quick=arguments.quick)
