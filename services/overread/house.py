@@ -156,11 +156,9 @@ def access(settings: Settings, role: str) -> Access:
         Misconfigured: the settings name none, or a part of the login is missing.
     """
     from overread.bus.kafka_client import Access
-    from overread.bus.kafka_login import Login
+    from overread.bus.kafka_login import options
 
-    given = dict(settings.kafka)
-    login = Login(**{**given, "password": settings.kafka.password.get_secret_value()})
-    return Access.from_url(settings.bus_url, security=login.options(role))
+    return Access.from_url(settings.bus_url, security=options(settings.kafka, role))
 
 
 def operator(settings: Settings, role: str = OPERATOR) -> Operator:

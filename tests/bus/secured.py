@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from certificates import Authority
-from overread.bus.kafka_login import Login
+from overread.bus.kafka_login import options
+from overread.config import Kafka
 from overread.simulation.broker import Cluster
 
 ADMIN = "admin"
@@ -24,7 +25,7 @@ def by_password(folder: Path, authority: Authority, certificate: Path) -> Cluste
         "listener.name.client.scram-sha-256.sasl.jaas.config": jaas,
         "super.users": f"User:{ADMIN};User:CN=broker",
     }
-    client = admin(authority).options("")
+    client = options(admin(authority), "")
     return Cluster(folder, settings=lines, users={ADMIN: PASSWORD}, client=client)
 
 
@@ -35,12 +36,12 @@ def by_certificate(folder: Path, authority: Authority, certificate: Path) -> Clu
         "listener.name.client.ssl.client.auth": "required",
         "super.users": "User:CN=broker;User:CN=operator",
     }
-    return Cluster(folder, settings=lines, client=Login(ca=authority.file, certificate=certificate).options(""))
+    return Cluster(folder, settings=lines, client=options(Kafka(ca=authority.file, certificate=certificate), ""))
 
 
-def admin(authority: Authority) -> Login:
+def admin(authority: Authority) -> Kafka:
     """Return who may do everything where a password is asked for."""
-    return Login(ca=authority.file, mechanism="SCRAM-SHA-256", user=ADMIN, password=PASSWORD)
+    return Kafka(ca=authority.file, mechanism="SCRAM-SHA-256", user=ADMIN, password=PASSWORD)
 
 
 def client_file(authority: Authority) -> str:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 import ssl
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -32,10 +34,11 @@ from bus.secured import admin, by_certificate, by_password, client_file
 from certificates import Authority
 from overread.bus.kafka import KafkaBus
 from overread.bus.kafka_client import Access, opened
-from overread.bus.kafka_login import Login
+from overread.bus.kafka_login import options
 from overread.bus.kafka_topics import Operator
 from overread.bus.port import Record
 from overread.catalog.rights import INTEGRATOR, RELAY, commands, rights
+from overread.config import Kafka
 from overread.core.errors import BusUnavailable, Misconfigured
 from overread.core.events import COMMANDS, FACTS, REFUSALS
 from overread.simulation.broker import Cluster
@@ -60,7 +63,7 @@ def guarded(tmp_path_factory: pytest.TempPathFactory, authority: Authority, tool
     made = by_password(tmp_path_factory.mktemp("guarded"), authority, authority.certificate("broker"))
     with made as cluster:
         with closing(
-            opened(KafkaAdminClient, Access.from_url(cluster.url, security=admin(authority).options("")))
+            opened(KafkaAdminClient, Access.from_url(cluster.url, security=options(admin(authority), "")))
         ) as client:
             client.alter_user_scram_credentials(
                 [
@@ -94,8 +97,8 @@ def _acls() -> Iterator[ACL]:
             yield ACL(who, "*", ACLOperation[words[operation]], ACLPermissionType.ALLOW, what)
 
 
-def _login(authority: Authority, role: str, **more: Any) -> Login:
-    return Login(
+def _login(authority: Authority, role: str, **more: Any) -> Kafka:
+    return Kafka(
         **{
             "ca": authority.file,
             "mechanism": "SCRAM-SHA-256",
@@ -107,8 +110,8 @@ def _login(authority: Authority, role: str, **more: Any) -> Login:
 
 
 def _access(cluster: Cluster, authority: Authority, role: str, **more: Any) -> Access:
-    options = _login(authority, role, **more).options(role)
-    return Access.from_url(cluster.url, security=options, answer=3.0, delivery=10.0)
+    security = options(_login(authority, role, **more), role)
+    return Access.from_url(cluster.url, security=security, answer=3.0, delivery=10.0)
 
 
 def _bus(cluster: Cluster, authority: Authority, role: str) -> closing[KafkaBus]:
@@ -194,7 +197,7 @@ def test_certificates_let_in_and_expired_ones_do_not(tmp_path: Path, authority: 
     ours, old = authority.certificate("operator"), authority.certificate("old", timedelta(hours=-1))
 
     def access(**login: Any) -> Access:
-        return Access.from_url(cluster.url, security=Login(**login).options(OPERATOR), answer=3.0)
+        return Access.from_url(cluster.url, security=options(Kafka(**login), OPERATOR), answer=3.0)
 
     with by_certificate(tmp_path, authority, authority.certificate("broker")) as cluster:
         with Operator(access(ca=authority.file, certificate=ours)) as operator:
@@ -219,7 +222,32 @@ def test_a_brokers_expired_certificate_is_said_at_the_start(authority: Authority
                         context.wrap_socket(taken, server_side=True, do_handshake_on_connect=True).close()
 
         threading.Thread(target=greet, daemon=True).start()
-        options = Login(ca=authority.file).options("review")
+        security = options(Kafka(ca=authority.file), "review")
         with pytest.raises(Misconfigured, match=r"refused us: .*certificate has expired"):
-            Operator(Access((f"127.0.0.1:{listening.getsockname()[1]}",), security=options, answer=3.0)).__enter__()
+            Operator(Access((f"127.0.0.1:{listening.getsockname()[1]}",), security=security, answer=3.0)).__enter__()
         listening.shutdown(socket.SHUT_RDWR)
+
+
+def test_a_room_that_is_refused_ends_with_one_line_and_the_operators_commands_work(
+    guarded: Cluster, authority: Authority, tmp_path: Path
+) -> None:
+    (tmp_path / "operator.secret").write_text(f"of {OPERATOR}\n")
+    login = {"ca": str(authority.file), "mechanism": "SCRAM-SHA-256", "password_file": str(tmp_path / "{room}.secret")}
+    file = tmp_path / "overread.yaml"
+    settings = {"data": str(tmp_path / "data"), "bus_url": guarded.url, "health_port": 0, "review": {"port": 0}}
+    file.write_text(json.dumps({**settings, "kafka": login}))
+
+    def run(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "overread", "--config", str(file), *words]
+        return subprocess.run(command, env={**os.environ, **environment}, capture_output=True, text=True, check=False)
+
+    for words in (("topics", "check"), ("status", "--json"), ("dlq", "list"), ("replay", "--verify")):
+        assert run(*words).returncode == 0, words
+    for environment, reason in (
+        ({"OVERREAD_KAFKA__PASSWORD": "a wrong secret"}, "refused us"),
+        ({"OVERREAD_KAFKA__USER": "overread-inference", "OVERREAD_KAFKA__PASSWORD": "of inference"}, "lacks the right"),
+    ):
+        ended = run("run", "review", **environment)
+        assert ended.returncode == 2
+        assert reason in ended.stderr.splitlines()[-1]
+        assert environment["OVERREAD_KAFKA__PASSWORD"] not in ended.stdout + ended.stderr
