@@ -31,8 +31,6 @@ REPLICAS = 3
 """Of each partition, where there are so many brokers."""
 BATCH_BYTES = 1_048_588
 """max.message.bytes: a batch with one record of 900 KiB, its headers, and what is added to a dead letter."""
-DAY_MS = 24 * 60 * 60 * 1000
-FOR_EVER = "-1"
 
 
 class Shape(NamedTuple):
@@ -67,8 +65,8 @@ def shape(topic: Topic, replicas: int) -> Shape:
     """
     settings = {
         "cleanup.policy": "delete",  # compaction would keep one event a key, and a key is a study
-        "retention.ms": FOR_EVER if topic.days is None else str(topic.days * DAY_MS),
-        "retention.bytes": FOR_EVER,
+        "retention.ms": str(topic.retention_ms),
+        "retention.bytes": "-1",
         "max.message.bytes": str(BATCH_BYTES),
         "min.insync.replicas": str(max(1, replicas - 1)),
         "unclean.leader.election.enable": "false",

@@ -26,6 +26,11 @@ class Topic(NamedTuple):
     forced: bool = False
     """Where one broker alone has it, each record is forced to the disk before it is acknowledged."""
 
+    @property
+    def retention_ms(self) -> int:
+        """Kafka's retention.ms; -1 keeps for ever."""
+        return -1 if self.days is None else self.days * 24 * 60 * 60 * 1000
+
 
 class Partition(NamedTuple):
     """A topic's shard; order holds inside it."""

@@ -26,10 +26,6 @@ from overread.topology import LINE, TOPICS
 
 Node = dict[str, Any]
 
-KEPT_FOR_EVER = -1
-"""Kafka's retention.ms of a topic that forgets nothing."""
-DAY_MS = 24 * 60 * 60 * 1000
-
 
 def document() -> Node:
     """Return the document, ready to be written as JSON."""
@@ -55,7 +51,6 @@ def document() -> Node:
 
 def _channel(topic: str) -> Node:
     shape = TOPICS[topic]
-    retention = KEPT_FOR_EVER if shape.days is None else shape.days * DAY_MS
     return {
         "address": topic,
         "messages": {event.__name__: {"$ref": f"#/components/messages/{event.__name__}"} for event in _on(topic)},
@@ -63,7 +58,7 @@ def _channel(topic: str) -> Node:
             "kafka": {
                 "topic": topic,
                 "partitions": shape.partitions,
-                "topicConfiguration": {"cleanup.policy": ["delete"], "retention.ms": retention},
+                "topicConfiguration": {"cleanup.policy": ["delete"], "retention.ms": shape.retention_ms},
                 "bindingVersion": "0.5.0",
             }
         },
