@@ -177,21 +177,21 @@ class Server:
     def kill(self) -> None:
         """SIGKILL for all its processes, as a crash would be; what the page cache holds survives it."""
         if self._process is not None and self.running:
-            family = self._family()
-            for number in family:
-                with suppress(ProcessLookupError):
-                    os.kill(number, signal.SIGKILL)
+            self._tell(signal.SIGKILL)
             self._process.wait(PATIENCE)
 
     def freeze(self) -> None:
         """SIGSTOP: connections stay open and nobody answers."""
-        for number in self._family():
-            os.kill(number, signal.SIGSTOP)
+        self._tell(signal.SIGSTOP)
 
     def thaw(self) -> None:
         """SIGCONT: go on as if nothing had been."""
+        self._tell(signal.SIGCONT)
+
+    def _tell(self, word: signal.Signals) -> None:
         for number in self._family():
-            os.kill(number, signal.SIGCONT)
+            with suppress(ProcessLookupError):  # a connection's process ends with the connection
+                os.kill(number, word)
 
     def _family(self) -> list[int]:
         """Return the first process, which makes the others, and the others."""
