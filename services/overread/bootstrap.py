@@ -12,11 +12,11 @@ from collections.abc import Callable
 
 from overread.core.errors import Misconfigured
 from overread.core.splits import SplitPolicy
+from overread.handler import Duty
 from overread.house import House, Room
 from overread.pacs.views import Views
 from overread.store.leases import Lease
 from overread.topology import ROOMS
-from overread.worker import Duty
 
 
 def build(house: House, name: str) -> Room:

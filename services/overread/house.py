@@ -16,13 +16,14 @@ from overread.config import Settings
 from overread.core.clock import Clock, utc_now
 from overread.core.errors import Misconfigured
 from overread.core.pseudonyms import Pseudonyms
+from overread.handler import Duty, Handler, Outbox
 from overread.pacs.slices import Slices
 from overread.store.blobs import Blobs
 from overread.store.engine import Store
 from overread.store.migrations import upgrade
 from overread.topology import OPERATOR, TOPICS
 from overread.tracing import traced
-from overread.worker import Duty, Handler, Outbox, Worker
+from overread.worker import Worker
 from overread_learn import applications
 from overread_learn.applications import Application
 

@@ -18,6 +18,7 @@ from overread.bus.reading import everything
 from overread.core.codec import Envelope, decode
 from overread.core.errors import InvalidEvent, Misconfigured
 from overread.core.events import CANDIDATES, FACTS, Event, FindingCorrected, StudyPurged
+from overread.handler import Handler
 from overread.review import standing as ledger
 from overread.review import worklist
 from overread.review.verdicts import Restore
@@ -26,7 +27,6 @@ from overread.store.engine import Store
 from overread.store.migrations import upgrade
 from overread.trainer import pool
 from overread.trainer import standing as taught
-from overread.worker import Handler
 
 HANDLERS: tuple[Handler, ...] = (
     worklist.List(),

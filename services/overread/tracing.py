@@ -67,6 +67,11 @@ def _otlp(endpoint: str) -> SpanExporter:
     return OTLPSpanExporter(endpoint=endpoint or None)
 
 
+def is_on() -> bool:
+    """Return whether spans are made."""
+    return bool(_tracer)
+
+
 def trace_of(key: str) -> int:
     """Return the id of the trace in which everything about a key lies (16 bytes of its SHA-256)."""
     return int.from_bytes(hashlib.sha256(key.encode()).digest()[:16], "big")

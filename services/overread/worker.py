@@ -1,12 +1,10 @@
-# long because: what an event goes through, from the poll to the commit, is read in one place
 """Poll, decode, prepare, apply, commit: the one loop in which every room handles events.
 
-`prepare` reads and computes while no transaction is open; `apply` only writes, in milliseconds, and returns the events
-that follow. Inbox, effects, outbox and offsets of a batch share one transaction, so an effect happens once however
-often its event is delivered; a batch in which an event fails is written again with a savepoint for each. Scoring for
-100 ms inside the transaction would lock every other room out of SQLite; outside it nobody waits. What is wrong for ever
-becomes a dead letter and blocks nobody; what is away is tried again in place; too many dead letters in a row stop the
-worker: a bad release, not bad events.
+What a handler prepares it prepares while no transaction is open: scoring for 100 ms inside one would lock every other
+room out of SQLite. Inbox, effects (effects.py), outbox and offsets of a batch share one transaction, so an effect
+happens once however often its event is delivered; a batch in which an event fails is written again with a savepoint for
+each. What is wrong for ever becomes a dead letter and blocks nobody; what is away is tried again in place; too many
+dead letters in a row stop the worker: a bad release, not bad events.
 """
 
 from __future__ import annotations
@@ -17,70 +15,27 @@ import time
 from collections.abc import Callable, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import suppress
-from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 from sqlalchemy import Connection
 
 from overread import metrics, tracing
-from overread.bus.dead_letters import dead_letter, is_parked, summary
 from overread.bus.place import Place
 from overread.bus.port import Bus, Consumer, Message, Partition, Record
-from overread.core.codec import Envelope, decode
+from overread.core.codec import decode
 from overread.core.errors import Fenced, InvalidEvent, OverreadError, Retryable
-from overread.core.events import Event, StudyPurged
+from overread.core.events import Event
+from overread.effects import Effects, Ready
+from overread.handler import Duty, Effect, Handler, Outbox, name
 from overread.store import deliveries
 from overread.store.engine import Store
 
 log = logging.getLogger(__name__)
 
-Outbox = Callable[[Connection, Sequence[Record]], None]
-"""Publishes inside a transaction."""
-
-
 TURN = 1.0
 """How long the preparing of a batch may take before the next one is smaller (s): duties wait for it."""
 LEAST = 32
 """Events that a batch may have in any case."""
-
-
-class Handler(Protocol):
-    """What a room does about one type of event."""
-
-    @property
-    def consumes(self) -> type[Event]:
-        """The event it is called for; a class attribute will do."""
-        ...
-
-    def prepare(self, envelope: Envelope[Any], /) -> Any:
-        """Read and compute; may take long; must not write. Called again after a crash or a retry."""
-        ...
-
-    def apply(self, tx: Connection, envelope: Envelope[Any], prepared: Any, /) -> Sequence[Event]:
-        """Write and return what follows; milliseconds."""
-        ...
-
-
-class Effect:
-    """A handler's first part where there is nothing to compute."""
-
-    def prepare(self, envelope: Envelope[Any]) -> None:
-        """Nothing to compute."""
-
-
-class Duty(Protocol):
-    """What a room does by itself every few seconds, in the same two parts."""
-
-    every: float
-    """Seconds between two looks."""
-
-    def prepare(self) -> Any:
-        """Return the work, or None when there is none."""
-        ...
-
-    def apply(self, tx: Connection, prepared: Any, /) -> Sequence[Event]:
-        """Write and return what follows."""
-        ...
 
 
 class BrakeError(OverreadError):
@@ -91,30 +46,14 @@ class _StoppedError(Exception):
     """The room was told to stop while something was away; what is in hand comes again."""
 
 
-@dataclass
-class _Ready:
-    message: Message
-    envelope: Envelope[Event] | None
-    prepared: list[tuple[Handler, Any]]
-    dead: Exception | None = None
-    parked: bool = False
-    attempts: int = 1
-
-
-def _decoded(message: Message) -> _Ready:
+def _decoded(message: Message) -> Ready:
     try:
-        return _Ready(message, decode(message.record.headers, message.record.value), [])
+        return Ready(message, decode(message.record.headers, message.record.value), [])
     except InvalidEvent as error:
-        return _Ready(message, None, [], error)
+        return Ready(message, None, [], error)
 
 
-def _name(worker: Handler | Duty) -> str:
-    """Return what the topology calls a handler or a duty, such as `review.verdicts.Judge`."""
-    kind = type(worker)
-    return f"{kind.__module__.removeprefix('overread.')}.{kind.__name__}"
-
-
-def _ends(batch: Sequence[_Ready]) -> dict[Partition, int]:
+def _ends(batch: Sequence[Ready]) -> dict[Partition, int]:
     """Return where each partition goes on after a batch."""
     return {item.message.partition: item.message.offset + 1 for item in batch}
 
@@ -151,6 +90,7 @@ class Worker:
         topics = sorted({event.topic for event in self._handlers})
         self._consumer = bus.consumer(room, topics, member or f"{room}-0") if topics else None
         self._place = Place(self._consumer, store, room) if self._consumer else None
+        self._effects = Effects(room)
         self._size = LEAST
         self._dead_in_a_row = 0
 
@@ -191,8 +131,8 @@ class Worker:
             return False
 
         def write() -> None:
-            with tracing.span(_name(duty), began=began), self._store.writing() as tx:
-                self._outbox(tx, self._records(duty.apply(tx, prepared)))
+            with tracing.span(name(duty), began=began), self._store.writing() as tx:
+                self._outbox(tx, self._effects.records(duty.apply(tx, prepared)))
 
         self._patiently(write, stop)
         return True
@@ -224,7 +164,7 @@ class Worker:
             self._size *= 2
         return len(ready)
 
-    def _find_handled(self, batch: Sequence[_Ready]) -> set[str]:
+    def _find_handled(self, batch: Sequence[Ready]) -> set[str]:
         """Return which events of a batch this room has handled before: they are not prepared again.
 
         Where there is nothing to compute nobody asks: the inbox will tell when they are applied.
@@ -235,7 +175,7 @@ class Worker:
         with self._store.reading() as tx:
             return deliveries.handled(tx, self.room, ours)
 
-    def _ready(self, ready: _Ready, known: AbstractSet[str], stop: threading.Event) -> _Ready:
+    def _ready(self, ready: Ready, known: AbstractSet[str], stop: threading.Event) -> Ready:
         """Prepare, with patience for what is away."""
         envelope = ready.envelope
         if envelope is None:
@@ -265,14 +205,14 @@ class Worker:
                     raise _StoppedError from error
         return ready
 
-    def _commit(self, consumer: Consumer, place: Place, batch: Sequence[_Ready]) -> None:
+    def _commit(self, consumer: Consumer, place: Place, batch: Sequence[Ready]) -> None:
         try:
-            self._write(batch, self._apply_all)
+            self._write(batch, self._effects.of_all)
         except Retryable:
             raise  # the database's trouble, not an event's: the whole batch comes again
         except Exception:  # noqa: BLE001 - some event's own, of whatever kind: which one is found one by one
             log.info("%s: a batch failed and is taken apart", self.room)
-            self._write(batch, self._apply_each)
+            self._write(batch, self._effects.of_each)
         ends = _ends(batch)
         dead = sum(item.dead is not None and not item.parked for item in batch)
         parked = sum(item.parked for item in batch)
@@ -288,7 +228,7 @@ class Worker:
             log.info("%s: the bus did not take the commit", self.room, extra={"reason": str(error)})
         self._brake(batch)
 
-    def _brake(self, batch: Sequence[_Ready]) -> None:
+    def _brake(self, batch: Sequence[Ready]) -> None:
         longest = 0
         for item in batch:
             if not item.parked:  # a newer version's word: no fault, and nothing for the brake
@@ -298,86 +238,12 @@ class Worker:
             why = f"{longest} dead letters in a row, see the topics that end in .{self.room}.dlq"
             raise BrakeError(f"{self.room} stops: {why}. Mend the cause and start again: nothing is lost.")
 
-    def _write(self, batch: Sequence[_Ready], apply: Callable[[Connection, Sequence[_Ready]], list[Record]]) -> None:
+    def _write(self, batch: Sequence[Ready], apply: Callable[[Connection, Sequence[Ready]], list[Record]]) -> None:
         """Inbox, effects, outbox and offsets of a batch, all or nothing."""
         with self._store.writing() as tx:
             self._outbox(tx, apply(tx, batch))
             for partition, following in _ends(batch).items():
                 deliveries.advance(tx, self.room, *partition, following)
-
-    def _apply_all(self, tx: Connection, batch: Sequence[_Ready]) -> list[Record]:
-        """Apply a batch in which nothing is wrong: inbox and purges are asked once, and nobody needs a savepoint.
-
-        Raises:
-            Exception: whatever a handler or the database has against one of the events.
-        """
-        work = [(item, item.envelope) for item in batch if item.dead is None and item.prepared and item.envelope]
-        first = deliveries.enter(tx, self.room, [envelope.id for _, envelope in work])
-        purges = deliveries.purged(tx, self.room, {envelope.event.key for _, envelope in work})
-        said: list[Record] = []
-        for item in batch:
-            envelope = item.envelope
-            if item.dead is not None:
-                said.append(self._letter(item))
-            elif envelope is not None and item.prepared:
-                late = purges.get(envelope.event.key, envelope.time) > envelope.time
-                if envelope.id in first and not late:
-                    said += self._effects(tx, item, envelope)
-                first.discard(envelope.id)  # the same event again
-                if isinstance(envelope.event, StudyPurged):
-                    deliveries.note_purge(tx, self.room, envelope.event.study, envelope.time)
-                    purges[envelope.event.study] = envelope.time
-        return said
-
-    def _apply_each(self, tx: Connection, batch: Sequence[_Ready]) -> list[Record]:
-        """Apply a batch event by event, each in a savepoint: one that fails becomes a dead letter."""
-        said: list[Record] = []
-        for item in batch:
-            if item.dead is None and item.envelope is not None and item.prepared:
-                item.dead = self._apply(tx, item, item.envelope, said)
-            if item.dead is not None:
-                said.append(self._letter(item))
-        return said
-
-    def _letter(self, item: _Ready) -> Record:
-        letter = dead_letter(item.message, self.room, item.dead or InvalidEvent(""), item.attempts)
-        item.parked = is_parked(letter)
-        if item.parked:
-            log.warning("%s: parked", self.room, extra=summary(letter))
-        else:
-            log.error("%s: dead letter", self.room, extra=summary(letter))
-        return letter
-
-    def _apply(self, tx: Connection, item: _Ready, envelope: Envelope[Any], said: list[Record]) -> Exception | None:
-        savepoint = tx.begin_nested()
-        follows: list[Record] = []
-        try:
-            late = deliveries.was_purged_since(tx, self.room, envelope.event.key, envelope.time)
-            if deliveries.first_time(tx, self.room, envelope.id) and not late:
-                follows = self._effects(tx, item, envelope)
-            if isinstance(envelope.event, StudyPurged):
-                deliveries.note_purge(tx, self.room, envelope.event.study, envelope.time)
-        except Retryable:
-            raise
-        except Exception as error:
-            savepoint.rollback()
-            if not isinstance(error, InvalidEvent):
-                log.exception("%s: apply failed", self.room, extra={"event": envelope.id})
-            return error
-        savepoint.commit()
-        said += follows
-        return None
-
-    def _effects(self, tx: Connection, item: _Ready, envelope: Envelope[Any]) -> list[Record]:
-        """Apply an event's handlers; return what follows from it."""
-        said: list[Record] = []
-        for handler, prepared in item.prepared:
-            with tracing.span(_name(handler), envelope.event.key, item.message.record.headers):
-                said += self._records(handler.apply(tx, envelope, prepared))
-        return said
-
-    def _records(self, events: Sequence[Event]) -> list[Record]:
-        return tracing.marked([Envelope(event, self.room).record() for event in events])
 
     def _patiently(self, call: Callable[[], Any], stop: threading.Event) -> Any:
         """Try again, ever more slowly, for as long as something is merely away."""

@@ -19,9 +19,10 @@ from overread.bus.kafka import KafkaBus
 from overread.bus.kafka_client import Access
 from overread.bus.port import Bus, Record
 from overread.bus.relay import Relay
+from overread.handler import Handler
 from overread.simulation.broker import Cluster
 from overread.store.engine import Store, metadata
-from overread.worker import Handler, Worker
+from overread.worker import Worker
 
 
 class Adapter(Protocol):

@@ -65,7 +65,7 @@ def test_a_newer_versions_event_is_parked_with_a_warning(
     assert letter.record.headers["dlq_error"].startswith(b"NotYetKnown: ")
     assert letter.record.value == sent.value
     assert (parked._value.get() - before[0], dead._value.get() - before[1]) == (1, 0)
-    assert {record.levelno for record in caplog.records if record.name == "overread.worker"} == {logging.WARNING}
+    assert {record.levelno for record in caplog.records if record.name == "overread.effects"} == {logging.WARNING}
 
 
 def test_what_is_parked_neither_brings_the_brake_nor_releases_it(store: Store) -> None:

@@ -27,7 +27,7 @@ from overread.core.events import CandidateReceived, Event, InstanceReceived, Pla
 from overread.core.pseudonyms import Pseudonyms
 from overread.pacs.slices import Slices
 from overread.store.blobs import Blobs
-from overread.store.engine import Store, upsert
+from overread.store.engine import Store, after_commit, upsert
 
 log = logging.getLogger(__name__)
 
@@ -159,7 +159,8 @@ class Settle:
         for instance in prepared.problems.keys() & prepared.fresh:
             for problem in prepared.problems[instance]:
                 # What a decoder says holds numbers; a label holds none.
-                metrics.set_aside.labels(problem if problem in marking.REASONS else "undecodable").inc()
+                reason = problem if problem in marking.REASONS else "undecodable"
+                after_commit(tx, metrics.set_aside.labels(reason).inc)
         report = log.warning if problems else log.info
         report(
             "study settled",
@@ -193,7 +194,7 @@ class Settle:
         )
         if entered.rowcount != 1:
             return ()
-        metrics.candidates_found.labels(mark.source).inc()
+        after_commit(tx, metrics.candidates_found.labels(mark.source).inc)
         place = Place(series=key, slice=mark.at, x=mark.x, y=mark.y)
         return (
             CandidateReceived(

@@ -23,9 +23,9 @@ from overread.core.pseudonyms import Pseudonyms
 from overread.core.splits import SplitPolicy
 from overread.gateway.patients import split_of
 from overread.gateway.tables import gateway_instances, gateway_quarantine
+from overread.handler import Outbox
 from overread.store.blobs import Blobs
 from overread.store.engine import Store, upsert
-from overread.worker import Outbox
 
 log = logging.getLogger(__name__)
 

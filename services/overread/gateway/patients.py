@@ -11,8 +11,8 @@ from overread.core.events import Event, ModelPromoted
 from overread.core.pseudonyms import Pseudonyms
 from overread.core.splits import Split, SplitPolicy
 from overread.gateway.tables import gateway_closures, gateway_patients
+from overread.handler import Effect
 from overread.store.engine import upsert
-from overread.worker import Effect
 
 
 def split_of(tx: Connection, patient: str, without_issuer: str, policy: SplitPolicy, pseudonyms: Pseudonyms) -> Split:

@@ -9,9 +9,9 @@ from sqlalchemy import ColumnElement, Connection, delete, or_, select
 from overread.core.codec import Envelope
 from overread.core.events import StudyPurged, StudyPurgedAtSource
 from overread.gateway.tables import gateway_instances, gateway_quarantine
+from overread.handler import Outbox
 from overread.store.blobs import Blobs
 from overread.store.engine import Store
-from overread.worker import Outbox
 
 
 class Purged(NamedTuple):

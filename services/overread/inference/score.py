@@ -17,11 +17,11 @@ from overread.core.codec import Envelope
 from overread.core.errors import InvalidEvent, Undecodable
 from overread.core.events import CandidateReceived, CandidateScored, Event, FindingCorrected, Place, StudyPurged
 from overread.core.splits import Split
+from overread.handler import Effect
 from overread.inference.swap import Champion, Serving
 from overread.inference.tables import inference_candidates, inference_read
 from overread.pacs.views import Views
-from overread.store.engine import Store, upsert
-from overread.worker import Effect
+from overread.store.engine import Store, after_commit, upsert
 from overread_learn.patches import cut
 from overread_learn.scoring import probability
 
@@ -124,7 +124,7 @@ class Score:
         )
         if tx.execute(row.on_conflict_do_nothing()).rowcount == 0 or scored is None:
             return ()
-        metrics.scored.labels("new").inc()
+        after_commit(tx, metrics.scored.labels("new").inc)
         return (scored,)
 
 
@@ -164,7 +164,7 @@ class Rescore:
                 update(inference_candidates).where(inference_candidates.c.candidate == candidate).values(**values)
             )
         events = [event for event, _, _ in prepared if event is not None]
-        metrics.scored.labels("again").inc(len(events))
+        after_commit(tx, lambda: metrics.scored.labels("again").inc(len(events)))
         return events
 
 

@@ -16,10 +16,10 @@ from overread.config import Inference
 from overread.core.codec import Envelope
 from overread.core.errors import DigestMismatch, Misconfigured, RegistryUnavailable
 from overread.core.events import Event, ModelPromoted
+from overread.handler import Effect
 from overread.inference.tables import inference_models
 from overread.registry import Registry
 from overread.store.engine import Store
-from overread.worker import Effect
 from overread_learn import scoring
 from overread_learn.applications import Application
 

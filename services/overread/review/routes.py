@@ -16,13 +16,13 @@ from fastapi.staticfiles import StaticFiles
 from overread.config import Review
 from overread.core.clock import Clock, utc_now
 from overread.core.events import Purpose
+from overread.handler import Outbox
 from overread.review import problems, schemas, views
 from overread.review.guard import Guard
 from overread.review.images import Pixels, add_images
 from overread.review.problems import MEDIA_TYPE, Problem
 from overread.review.submit import Submit
 from overread.store.engine import Store
-from overread.worker import Outbox
 
 PAGE = Path(__file__).parent / "page"
 _PROBLEM: dict[int | str, dict[str, Any]] = {

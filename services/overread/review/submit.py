@@ -19,13 +19,13 @@ from overread.config import Review
 from overread.core.clock import Clock
 from overread.core.codec import Envelope
 from overread.core.events import CorrectionRefused, CorrectionSubmitted, FindingCorrected, Place
+from overread.handler import Outbox
 from overread.review.problems import STATUS, Problem
 from overread.review.schemas import Corrected, Correction
 from overread.review.tables import requests
 from overread.review.verdicts import Manifests, count, find_image, judge
 from overread.store import deliveries
-from overread.store.engine import Store
-from overread.worker import Outbox
+from overread.store.engine import Store, after_commit
 
 ROOM = "review"
 
@@ -88,7 +88,7 @@ class Submit:
             answer = _answer(outcome)
             kept = {"status": answer.status, "response": answer.body}
             tx.execute(insert(requests).values(key=name, study=body.study, sha256=sha256, **kept))
-        count(outcome)
+            after_commit(tx, lambda: count(outcome))
         return answer
 
 

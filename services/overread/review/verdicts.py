@@ -28,11 +28,11 @@ from overread.core.events import (
 )
 from overread.core.series import SeriesManifest
 from overread.core.splits import Split
+from overread.handler import Effect
 from overread.review.objections import Objection, empty, misplaced, stale, unknown, wrong_study
 from overread.review.tables import candidates, reads, verdicts
 from overread.review.worklist import in_turn
-from overread.store.engine import upsert
-from overread.worker import Effect
+from overread.store.engine import after_commit, upsert
 
 BLOB_KEY = re.compile("[0-9a-f]{64}")
 
@@ -62,7 +62,7 @@ class Judge:
     ) -> Sequence[Event]:
         """Judge and say so."""
         outcome = judge(tx, envelope, image)
-        count(outcome)
+        after_commit(tx, lambda: count(outcome))
         return (outcome,)
 
 

@@ -13,77 +13,93 @@ from sqlalchemy import Connection, Row, case, delete, distinct, func, or_, selec
 
 from overread.core.codec import Envelope
 from overread.core.events import CandidateReceived, CandidateScored, Event, Purpose, ReadRequested, StudyPurged
+from overread.handler import Effect, Together, Work
 from overread.review.tables import candidates, models, reads, requests, verdicts
 from overread.store.engine import upsert
-from overread.worker import Effect
 
 TURN = {Purpose.ACQUISITION: 0, Purpose.REFERENCE: 1, Purpose.AUDIT: 2}
 """Whose turn it is at equal rank."""
 
 
-class List(Effect):
+class List(Effect, Together):
     """A candidate is known from here on."""
 
     consumes = CandidateReceived
 
-    def apply(self, tx: Connection, envelope: Envelope[CandidateReceived], _prepared: None) -> Sequence[Event]:
+    def apply_all(self, tx: Connection, batch: Sequence[Work]) -> Sequence[Event]:
         """Enter it, or complete the row that an early score or a restored fact began."""
-        event = envelope.event
-        place = {"series": event.place.series, "slice": event.place.slice, "x": event.place.x, "y": event.place.y}
-        said = {
-            "study": event.study,
-            "patient": event.patient,
-            "split": event.split.value,
-            "site": event.site,
-            "application": event.application,
-            "source": event.source.value,
-            "producer": event.producer,
-            "radius_px": event.radius_px,
-            "detector_score": event.detector_score,
-            **{f"original_{name}": value for name, value in place.items()},
-        }
+        rows = [_candidate(envelope.event) for envelope, _ in batch]
+        entry = upsert(candidates)
+        said = {name: entry.excluded[name] for name in rows[0] if name not in PLACE}
         # Where readers have spoken the place is theirs: only the original is news.
         kept = {
-            name: case((candidates.c.version == 0, value), else_=candidates.c[name]) for name, value in place.items()
+            name: case((candidates.c.version == 0, entry.excluded[name]), else_=candidates.c[name]) for name in PLACE
         }
-        entry = upsert(candidates).values(candidate=event.candidate, **said, **place)
-        tx.execute(entry.on_conflict_do_update(index_elements=["candidate"], set_={**said, **kept}))
+        tx.execute(entry.on_conflict_do_update(index_elements=["candidate"], set_={**said, **kept}), rows)
         return ()
 
 
-class Show(Effect):
+PLACE = ("series", "slice", "x", "y")
+
+
+def _candidate(event: CandidateReceived) -> dict[str, object]:
+    place = {name: getattr(event.place, name) for name in PLACE}
+    return {
+        "candidate": event.candidate,
+        "study": event.study,
+        "patient": event.patient,
+        "split": event.split.value,
+        "site": event.site,
+        "application": event.application,
+        "source": event.source.value,
+        "producer": event.producer,
+        "radius_px": event.radius_px,
+        "detector_score": event.detector_score,
+        **{f"original_{name}": value for name, value in place.items()},
+        **place,
+    }
+
+
+class Show(Effect, Together):
     """Keep a candidate's latest score."""
 
     consumes = CandidateScored
 
-    def apply(self, tx: Connection, envelope: Envelope[CandidateScored], _prepared: None) -> Sequence[Event]:
+    def apply_all(self, tx: Connection, batch: Sequence[Work]) -> Sequence[Event]:
         """Replace the score, unless the one that stands was said later.
 
         Later means by the clock of the act, not by the version's number: after a rollback the restored version has the
         lower number, and a reader must not go on seeing what the withdrawn model said.
         """
-        event = envelope.event
-        score = {
-            "score": event.probability,
-            "score_version": event.version,
-            "score_cleared": event.cleared,
-            "score_time": envelope.time,
-        }
-        entry = upsert(candidates).values(candidate=event.candidate, study=event.study, **score)
-        tx.execute(
-            entry.on_conflict_do_update(
-                index_elements=["candidate"],
-                set_=score,
-                where=or_(candidates.c.score_time.is_(None), candidates.c.score_time <= envelope.time),
-            )
-        )
-        seen = {"cleared": event.cleared, "seen": envelope.time}
-        model = upsert(models).values(version=event.version, sha256=event.model, **seen)
-        tx.execute(
-            model.on_conflict_do_update(
-                index_elements=["version", "sha256"], set_=seen, where=models.c.seen <= envelope.time
-            )
-        )
+        scores = [
+            {
+                "candidate": envelope.event.candidate,
+                "study": envelope.event.study,
+                "score": envelope.event.probability,
+                "score_version": envelope.event.version,
+                "score_cleared": envelope.event.cleared,
+                "score_time": envelope.time,
+            }
+            for envelope, _ in batch
+        ]
+        entry = upsert(candidates)
+        score = {name: entry.excluded[name] for name in scores[0] if name.startswith("score")}
+        later = or_(candidates.c.score_time.is_(None), candidates.c.score_time <= entry.excluded.score_time)
+        tx.execute(entry.on_conflict_do_update(index_elements=["candidate"], set_=score, where=later), scores)
+        said = [
+            {
+                "version": envelope.event.version,
+                "sha256": envelope.event.model,
+                "cleared": envelope.event.cleared,
+                "seen": envelope.time,
+            }
+            for envelope, _ in batch
+        ]
+        model = upsert(models)
+        seen = {name: model.excluded[name] for name in ("cleared", "seen")}
+        newer = models.c.seen <= model.excluded.seen
+        keys = ["version", "sha256"]
+        tx.execute(model.on_conflict_do_update(index_elements=keys, set_=seen, where=newer), said)
         return ()
 
 

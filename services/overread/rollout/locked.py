@@ -10,9 +10,9 @@ from sqlalchemy import Connection, delete, select
 from overread.core.codec import Envelope
 from overread.core.events import CandidateReceived, Event, FindingCorrected, Place, Source, StudyPurged
 from overread.core.splits import Split
+from overread.handler import Effect
 from overread.rollout.tables import rollout_candidates, rollout_champions, rollout_truth
 from overread.store.engine import upsert
-from overread.worker import Effect
 
 
 class Case(NamedTuple):

@@ -13,6 +13,7 @@ from overread.core.clock import Clock
 from overread.core.codec import Envelope
 from overread.core.errors import DigestMismatch, InvalidEvent, Misconfigured, Undecodable
 from overread.core.events import ChallengerRegistered, Event, Kind, ModelPromoted, ModelRejected
+from overread.handler import Effect
 from overread.registry import Registry
 from overread.rollout import gates, states
 from overread.rollout.evidence import Examiner, seal
@@ -20,7 +21,6 @@ from overread.rollout.locked import locked_set
 from overread.rollout.states import State, Version
 from overread.rollout.tables import rollout_evidence, rollout_signoffs, rollout_versions
 from overread.store.engine import Store, upsert
-from overread.worker import Effect
 
 log = logging.getLogger(__name__)
 

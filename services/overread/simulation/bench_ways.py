@@ -23,11 +23,12 @@ from overread.bus.relay import Relay
 from overread.core.codec import Envelope
 from overread.core.events import CandidateReceived, Event, ModelRejected, Place, Source
 from overread.core.splits import Split
+from overread.handler import Effect, Together, Work
 from overread.house import declare_tables
 from overread.simulation.broker import Cluster, free_ports
 from overread.simulation.postgres import Server
 from overread.store.engine import Store, metadata
-from overread.worker import Effect, Worker
+from overread.worker import Worker
 
 PARTITIONS = 4
 SIZE = 1024
@@ -56,17 +57,17 @@ def _event(kind: type[Event], number: int) -> Event:
     return ModelRejected(name=f"m-{number % 997}", version=number, sha256="0" * 64, gate=padding)
 
 
-class Row(Effect):
-    """The least effect: one row."""
+class Row(Effect, Together):
+    """The least effect: one row an event, written as the rooms' own handlers write theirs."""
 
     def __init__(self, consumes: type[Event]) -> None:
         self.consumes = consumes
         self.seen = 0
 
-    def apply(self, tx: Connection, envelope: Envelope[Any], _prepared: None) -> Sequence[Event]:
-        """Insert it."""
-        tx.execute(INSERT, {"event": envelope.id})
-        self.seen += 1
+    def apply_all(self, tx: Connection, batch: Sequence[Work]) -> Sequence[Event]:
+        """Insert them."""
+        tx.execute(INSERT, [{"event": envelope.id} for envelope, _ in batch])
+        self.seen += len(batch)
         return ()
 
 

@@ -22,6 +22,8 @@ from overread.store.place import shown
 metadata = MetaData()
 """Every room declares its tables here; migrations are checked against it."""
 
+_AFTER = "overread: after the commit"
+
 WORKS = "use sqlite:////path/overread.db or postgresql://user@host/database"
 
 
@@ -62,8 +64,13 @@ class Store:
                 was written; only where the connection broke during the commit itself it may have been.
             Misconfigured: the server knows neither this user nor this database, or gives no right.
         """
-        with self.engine.connect() as connection, connection.begin():
-            yield connection
+        with self.engine.connect() as connection:
+            calls: list[Callable[[], None]] = []
+            connection.info[_AFTER] = calls
+            with connection.begin():
+                yield connection
+        for call in calls:
+            call()
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
@@ -89,9 +96,30 @@ class Store:
         return error if isinstance(error, Exception) else None
 
 
+def after_commit(tx: Connection, call: Callable[[], None]) -> None:
+    """Call this once what is being written is committed, never where it comes to nothing: a transaction may come again.
+
+    It is for counters: it must neither fail nor write.
+    """
+    tx.info[_AFTER].append(call)
+
+
+@contextmanager
+def savepoint(tx: Connection) -> Iterator[None]:
+    """Undo what an error leaves half done, and what would have been called after the commit; the error goes on."""
+    calls = tx.info[_AFTER]
+    count = len(calls)
+    try:
+        with tx.begin_nested():
+            yield
+    except BaseException:
+        del calls[count:]
+        raise
+
+
 def upsert(table: Table) -> dialect.Insert:
     """Return an INSERT that knows `on_conflict_do_nothing` and `on_conflict_do_update`, in both databases' words."""
     return dialect.insert(table)  # SQLite took the clause over from PostgreSQL, and SQLAlchemy compiles it for both
 
 
-__all__ = ["Store", "metadata", "upsert"]
+__all__ = ["Store", "after_commit", "metadata", "savepoint", "upsert"]

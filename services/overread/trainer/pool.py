@@ -6,41 +6,45 @@ import base64
 from collections.abc import Sequence
 
 import numpy as np
-from sqlalchemy import Connection, delete, select, update
+from sqlalchemy import Connection, bindparam, delete, select, update
 
 from overread.core.codec import Envelope
 from overread.core.errors import InvalidEvent
 from overread.core.events import CandidateReceived, CandidateScored, Event, FindingCorrected, StudyPurged
 from overread.core.splits import Split
+from overread.handler import Effect, Together, Work
 from overread.store.engine import upsert
 from overread.trainer.tables import trainer_labels, trainer_learnt, trainer_pool, trainer_requests, trainer_scores
-from overread.worker import Effect
 
 
-class Admit(Effect):
+class Admit(Effect, Together):
     """A candidate enters the pool."""
 
     consumes = CandidateReceived
 
-    def apply(self, tx: Connection, envelope: Envelope[CandidateReceived], _prepared: None) -> Sequence[Event]:
+    def apply_all(self, tx: Connection, batch: Sequence[Work]) -> Sequence[Event]:
         """Insert once; where the answer came first, as read."""
-        event = envelope.event
-        labelled = tx.execute(
-            select(trainer_labels.c.readers).where(trainer_labels.c.candidate == event.candidate)
-        ).scalar()
-        row = upsert(trainer_pool).values(
-            candidate=event.candidate,
-            study=event.study,
-            patient=event.patient,
-            split=event.split,
-            arrived=envelope.time,
-            read=bool(labelled),
+        names = {envelope.event.candidate for envelope, _ in batch}
+        answered = select(trainer_labels.c.candidate).where(
+            trainer_labels.c.candidate.in_(names), trainer_labels.c.readers > 0
         )
-        tx.execute(row.on_conflict_do_nothing())
+        read = set(tx.execute(answered).scalars())
+        rows = [
+            {
+                "candidate": envelope.event.candidate,
+                "study": envelope.event.study,
+                "patient": envelope.event.patient,
+                "split": envelope.event.split,
+                "arrived": envelope.time,
+                "read": envelope.event.candidate in read,
+            }
+            for envelope, _ in batch
+        ]
+        tx.execute(upsert(trainer_pool).on_conflict_do_nothing(), rows)
         return ()
 
 
-class Rate:
+class Rate(Together):
     """A score arrives. Locked patients' scores are none of the trainer's business."""
 
     consumes = CandidateScored
@@ -60,58 +64,71 @@ class Rate:
             raise InvalidEvent(f"an embedding of {len(embedding)} bytes is no row of half-precision numbers")
         return {"logits": np.asarray(event.logits, dtype="<f4").tobytes(), "embedding": embedding}
 
-    def apply(
-        self, tx: Connection, envelope: Envelope[CandidateScored], prepared: dict[str, object]
-    ) -> Sequence[Event]:
+    def apply_all(self, tx: Connection, batch: Sequence[Work]) -> Sequence[Event]:
         """Keep the latest: scores of one candidate come in the order in which they were made."""
-        event = envelope.event
-        if event.split is Split.TRAIN:
-            values = {"model": event.model, "classes": len(event.logits[0]), **prepared}
-            row = upsert(trainer_scores).values(candidate=event.candidate, study=event.study, **values)
-            tx.execute(row.on_conflict_do_update(index_elements=["candidate"], set_=values))
+        rows = [
+            {
+                "candidate": envelope.event.candidate,
+                "study": envelope.event.study,
+                "model": envelope.event.model,
+                "classes": len(envelope.event.logits[0]),
+                **prepared,
+            }
+            for envelope, prepared in batch
+            if envelope.event.split is Split.TRAIN
+        ]
+        if rows:
+            entry = upsert(trainer_scores)
+            latest = {name: entry.excluded[name] for name in ("model", "classes", "logits", "embedding")}
+            tx.execute(entry.on_conflict_do_update(index_elements=["candidate"], set_=latest), rows)
         return ()
 
 
-class Learn(Effect):
+class Learn(Effect, Together):
     """A fact arrives: the label as it stands after all readers."""
 
     consumes = FindingCorrected
 
-    def apply(self, tx: Connection, envelope: Envelope[FindingCorrected], _prepared: None) -> Sequence[Event]:
+    def apply_all(self, tx: Connection, batch: Sequence[Work]) -> Sequence[Event]:
         """Replace the label, never by an older version; of locked patients note only that they were read."""
-        event = envelope.event
-        tx.execute(
-            update(trainer_pool).where(trainer_pool.c.candidate == event.candidate).values(read=event.readers > 0)
-        )
-        if event.split is Split.LOCKED:
-            return ()
-        values = {
-            "series": event.place.series,
-            "slice": event.place.slice,
-            "x": event.place.x,
-            "y": event.place.y,
-            "label": event.label,
-            "agreement": event.agreement,
-            "readers": event.readers,
-            "verdict": event.verdict,
-            "version": event.version,
-        }
-        row = upsert(trainer_labels).values(
-            candidate=event.candidate,
-            study=event.study,
-            patient=event.patient,
-            split=event.split,
-            source=event.source,
-            purpose=event.purpose,
-            since=envelope.time,
-            **values,
-        )
-        tx.execute(
-            row.on_conflict_do_update(
-                index_elements=["candidate"], set_=values, where=trainer_labels.c.version < event.version
-            )
-        )
+        read = update(trainer_pool).where(trainer_pool.c.candidate == bindparam("of")).values(read=bindparam("is_read"))
+        tx.execute(read, [{"of": fact.candidate, "is_read": fact.readers > 0} for fact in _facts(batch)])
+        if rows := [_label(envelope) for envelope, _ in batch if envelope.event.split is not Split.LOCKED]:
+            entry = upsert(trainer_labels)
+            said = {name: entry.excluded[name] for name in CHANGING}
+            newer = trainer_labels.c.version < entry.excluded.version
+            tx.execute(entry.on_conflict_do_update(index_elements=["candidate"], set_=said, where=newer), rows)
         return ()
+
+
+CHANGING = ("series", "slice", "x", "y", "label", "agreement", "readers", "verdict", "version")
+"""What a later verdict may change about a label."""
+
+
+def _facts(batch: Sequence[Work]) -> list[FindingCorrected]:
+    return [envelope.event for envelope, _ in batch]
+
+
+def _label(envelope: Envelope[FindingCorrected]) -> dict[str, object]:
+    fact = envelope.event
+    return {
+        "candidate": fact.candidate,
+        "study": fact.study,
+        "patient": fact.patient,
+        "split": fact.split,
+        "source": fact.source,
+        "purpose": fact.purpose,
+        "since": envelope.time,
+        "series": fact.place.series,
+        "slice": fact.place.slice,
+        "x": fact.place.x,
+        "y": fact.place.y,
+        "label": fact.label,
+        "agreement": fact.agreement,
+        "readers": fact.readers,
+        "verdict": fact.verdict,
+        "version": fact.version,
+    }
 
 
 class Forget(Effect):

@@ -24,7 +24,7 @@ from overread.core.events import ChallengerRegistered, Event, Kind
 from overread.core.splits import Split
 from overread.pacs.views import Views
 from overread.registry import WEIGHTS_FILE, Registry
-from overread.store.engine import Store, upsert
+from overread.store.engine import Store, after_commit, upsert
 from overread.store.leases import Lease
 from overread.trainer import curriculum, shelf
 from overread.trainer import labels as teaching
@@ -117,7 +117,7 @@ class Round:
         row = {**prepared.row, "changed": self._clock()}
         entry = upsert(trainer_rounds).values(**row)
         tx.execute(entry.on_conflict_do_update(index_elements=["round"], set_=row))
-        metrics.rounds.labels(str(row["state"])).inc()
+        after_commit(tx, metrics.rounds.labels(str(row["state"])).inc)
         if prepared.event is None:
             log.info("round waits", extra={"round": row["round"], "reason": row["reason"]})
             return ()

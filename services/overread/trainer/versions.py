@@ -9,9 +9,9 @@ from sqlalchemy import Connection, func, select, update
 
 from overread.core.codec import Envelope
 from overread.core.events import ChallengerRegistered, Event, ModelPromoted, ModelRejected
+from overread.handler import Effect
 from overread.store.engine import upsert
 from overread.trainer.tables import trainer_versions
-from overread.worker import Effect
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,7 @@ from overread.core.codec import Envelope
 from overread.core.corrections import Verdict
 from overread.core.errors import BusUnavailable, StoreUnavailable
 from overread.core.events import COMMANDS, FACTS, CorrectionSubmitted
+from overread.handler import Outbox
 from overread.review.schemas import Correction
 from overread.review.submit import ROOM, Submit
 from overread.simulation.faults.part import NoImages
@@ -29,7 +30,6 @@ from overread.simulation.history import Outcome, opened
 from overread.store import deliveries
 from overread.store.engine import Store
 from overread.topology import TOPICS
-from overread.worker import Outbox
 
 TURNS = (Verdict.CONFIRMED, Verdict.REJECTED, Verdict.WITHDRAWN)
 """What is said of a candidate at version 0, 1, 2, and so on again: every third word takes the one before it back."""

@@ -33,12 +33,13 @@ from overread.core.codec import Envelope
 from overread.core.errors import OverreadError
 from overread.core.events import Event, FindingCorrected
 from overread.core.series import SeriesManifest
+from overread.handler import Duty, Handler, Together, Work
 from overread.review.verdicts import Judge
 from overread.review.worklist import List
 from overread.store.engine import Store
 from overread.topology import TOPICS
 from overread.trainer.pool import Admit, Learn
-from overread.worker import Duty, Handler, Worker
+from overread.worker import Worker
 
 log = logging.getLogger(__name__)
 
@@ -161,7 +162,7 @@ class DrilledConsumer(KafkaConsumer):
         self.fuse.passed(AFTER_KAFKA)
 
 
-class Tally:
+class Tally(Together):
     """An effect that is not idempotent: a line for each time that a fact has its effect, in the order of effects."""
 
     consumes = FindingCorrected
@@ -175,11 +176,13 @@ class Tally:
         if self._every and self._seen % self._every == 0:
             time.sleep(self._seconds)
 
-    def apply(self, tx: Connection, envelope: Envelope[FindingCorrected], _prepared: None) -> Sequence[Event]:
-        """Write the line."""
-        fact = envelope.event
-        values = {"correction": fact.correction, "candidate": fact.candidate, "version": fact.version}
-        tx.execute(TALLY, values)
+    def apply_all(self, tx: Connection, batch: Sequence[Work]) -> Sequence[Event]:
+        """Write the lines."""
+        facts = [envelope.event for envelope, _ in batch]
+        lines = [
+            {"correction": fact.correction, "candidate": fact.candidate, "version": fact.version} for fact in facts
+        ]
+        tx.execute(TALLY, lines)
         return ()
 
 
