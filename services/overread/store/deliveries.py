@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from datetime import datetime
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, literal, select, true
 
 from overread.store.engine import upsert
+from overread.store.lists import each, listed
 from overread.store.tables import inbox, offsets, purges
 
 
@@ -21,8 +22,10 @@ def enter(tx: Connection, group: str, events: Sequence[str]) -> set[str]:
     """Enter many at once; return those that were not there."""
     if not events:
         return set()
-    statement = upsert(inbox).on_conflict_do_nothing().returning(inbox.c.event)
-    entered = set(tx.execute(statement, [{"group": group, "event": event} for event in events]).scalars())
+    # SQLite reads ON CONFLICT after a SELECT only where that has a WHERE.
+    named = select(literal(group), each(events)).where(true())
+    statement = upsert(inbox).from_select(["group", "event"], named).on_conflict_do_nothing()
+    entered = set(tx.execute(statement.returning(inbox.c.event)).scalars())
     if odd := entered.difference(events):
         raise ValueError(f"the database holds {len(odd)} events under other names than they have")
     return entered
@@ -30,7 +33,9 @@ def enter(tx: Connection, group: str, events: Sequence[str]) -> set[str]:
 
 def handled(tx: Connection, group: str, events: Collection[str]) -> set[str]:
     """Look without entering: spares the work of `prepare` on a redelivery."""
-    return set(tx.execute(select(inbox.c.event).where(inbox.c.group == group, inbox.c.event.in_(events))).scalars())
+    return set(
+        tx.execute(select(inbox.c.event).where(inbox.c.group == group, inbox.c.event.in_(listed(events)))).scalars()
+    )
 
 
 def note_purge(tx: Connection, group: str, study: str, time: datetime) -> None:
@@ -49,7 +54,7 @@ def purged(tx: Connection, group: str, studies: Collection[str]) -> dict[str, da
     """Return when each of some studies was purged, as far as the group has heard."""
     if not studies:
         return {}
-    here = select(purges.c.study, purges.c.time).where(purges.c.group == group, purges.c.study.in_(studies))
+    here = select(purges.c.study, purges.c.time).where(purges.c.group == group, purges.c.study.in_(listed(studies)))
     return {row.study: row.time for row in tx.execute(here)}
 
 

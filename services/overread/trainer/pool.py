@@ -14,6 +14,7 @@ from overread.core.events import CandidateReceived, CandidateScored, Event, Find
 from overread.core.splits import Split
 from overread.handler import Effect, Together, Work
 from overread.store.engine import upsert
+from overread.store.lists import listed
 from overread.trainer.tables import trainer_labels, trainer_learnt, trainer_pool, trainer_requests, trainer_scores
 
 
@@ -26,7 +27,7 @@ class Admit(Effect, Together):
         """Insert once; where the answer came first, as read."""
         names = {envelope.event.candidate for envelope, _ in batch}
         answered = select(trainer_labels.c.candidate).where(
-            trainer_labels.c.candidate.in_(names), trainer_labels.c.readers > 0
+            trainer_labels.c.candidate.in_(listed(names)), trainer_labels.c.readers > 0
         )
         read = set(tx.execute(answered).scalars())
         rows = [
