@@ -10,7 +10,17 @@ from overread.store.engine import Store
 from overread.store.lists import each, listed
 from overread.store.tables import inbox, purges
 
-ODD = ["plain", "a 'quote'", 'a "double"', "back\\slash", "\\u0000", "%s %(name)s :name ?", "ü\u2028\U0001f600", "", "[1]"]
+ODD = [
+    "plain",
+    "a 'quote'",
+    'a "double"',
+    "back\\slash",
+    "\\u0000",
+    "%s %(name)s :name ?",
+    "ü\u2028\U0001f600",
+    "",
+    "[1]",
+]
 
 
 def test_each_word_is_a_row_whatever_it_holds(store: Store) -> None:
