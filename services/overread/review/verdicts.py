@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any, Protocol
 
-from sqlalchemy import Connection, Row, select, update
+from sqlalchemy import Connection, Row, func, select, update
 
 from overread import metrics
 from overread.core.codec import Envelope
@@ -169,8 +169,10 @@ def _refuse(correction: str, command: CorrectionSubmitted, objection: Objection,
 
 
 def _find_latest(tx: Connection, candidate: str) -> dict[str, Row[Any]]:
-    """Return each reader's latest verdict."""
-    rows = tx.execute(select(verdicts).where(verdicts.c.candidate == candidate).order_by(verdicts.c.version)).all()
+    """Return each reader's latest verdict, in the order in which they were said."""
+    of = verdicts.c.candidate == candidate
+    last = select(func.max(verdicts.c.version)).where(of).group_by(verdicts.c.reader)
+    rows = tx.execute(select(verdicts).where(of, verdicts.c.version.in_(last)).order_by(verdicts.c.version))
     return {row.reader: row for row in rows}
 
 
