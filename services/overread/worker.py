@@ -34,6 +34,8 @@ log = logging.getLogger(__name__)
 
 TURN = 1.0
 """How long the preparing of a batch may take before the next one is smaller (s): duties wait for it."""
+HOLD = 0.2
+"""How long a batch may hold the database's turn before the next one is smaller (s): a reader's click waits for it."""
 LEAST = 32
 """Events that a batch may have in any case."""
 
@@ -62,7 +64,7 @@ class Worker:
     """Runs one room's handlers and duties on one thread."""
 
     batch = 512
-    """Events a transaction at most: `LEAST` at first, twice as many the next while they are prepared in time."""
+    """Events a transaction at most: `LEAST` at first, twice as many the next while neither part takes long."""
     attempts = 3
     """For errors that nobody foresaw; after that the event is a dead letter."""
     brake = 20
@@ -91,7 +93,7 @@ class Worker:
         self._consumer = bus.consumer(room, topics, member or f"{room}-0") if topics else None
         self._place = Place(self._consumer, store, room) if self._consumer else None
         self._effects = Effects(room)
-        self._size = LEAST
+        self._size, self._held = LEAST, 0.0
         self._dead_in_a_row = 0
 
     def run(self, stop: threading.Event) -> None:
@@ -157,8 +159,8 @@ class Worker:
             self._patiently(lambda: self._commit(consumer, place, ready), stop)
         except _StoppedError:
             return 0
-        # What takes long to prepare comes in smaller batches; what does not shares the price of a transaction.
-        if spent > TURN:
+        # What takes long comes in smaller batches; what does not shares the price of a transaction.
+        if spent > TURN or self._held > HOLD:
             self._size = max(LEAST, self._size // 2)
         elif len(ready) == self._size < self.batch:
             self._size *= 2
@@ -244,9 +246,11 @@ class Worker:
     def _write(self, batch: Sequence[Ready], apply: Callable[[Connection, Sequence[Ready]], list[Record]]) -> None:
         """Inbox, effects, outbox and offsets of a batch, all or nothing."""
         with self._store.writing() as tx:
+            began = time.monotonic()
             self._outbox(tx, apply(tx, batch))
             for partition, following in _ends(batch).items():
                 deliveries.advance(tx, self.room, *partition, following)
+            self._held = time.monotonic() - began
 
     def _patiently(self, call: Callable[[], Any], stop: threading.Event) -> Any:
         """Try again, ever more slowly, for as long as something is merely away."""

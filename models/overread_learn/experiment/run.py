@@ -3,6 +3,7 @@
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache, partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -65,10 +66,7 @@ def run(learner: Learner, name: str, seed: int, on_step: Callable[[int], None] |
         unread = [int(index) for index in pool if int(index) not in state.answers]
         if not unread:
             break
-        taken = max(
-            (_step(learner, each, state, unread, budget, truth, seed + number) for each in _proposals(chosen)),
-            key=lambda step: step.auc,
-        )
+        taken = _step(learner, chosen, state, unread, budget, truth, seed + number)
         state = taken.state
         labels = list(state.answers.values())
         steps.append(
@@ -111,9 +109,25 @@ def _step(
     truth: Mapping[int, int],
     seed: int,
 ) -> _Taken:
-    """Choose, hear the answers, learn from them, and look at the test patients."""
+    """Choose, hear the answers, learn from them, and look at the test patients; of several proposals keep the best."""
+    look = cache(partial(learner.score, state.model, unread))  # once, however many proposals look
+    proposed: dict[frozenset[int], tuple[Strategy, list[int], NDArray[np.float32]]] = {}
+    for each in _proposals(chosen):
+        picks, logits = _picks(learner, each, state, unread, look, budget, seed)
+        proposed.setdefault(frozenset(picks), (each, picks, logits))  # at the start several draw the same
+    return max((_heard(learner, *one, state, truth, seed) for one in proposed.values()), key=lambda taken: taken.auc)
+
+
+def _heard(
+    learner: Learner,
+    chosen: Strategy,
+    picks: list[int],
+    logits: NDArray[np.float32],
+    state: _State,
+    truth: Mapping[int, int],
+    seed: int,
+) -> _Taken:
     material = learner.material
-    picks, logits = _picks(learner, chosen, state, unread, budget, seed)
     answers = {**state.answers, **{index: truth[index] for index in picks}}
     after = _learn(learner, chosen, state._replace(answers=answers), seed)
     test = [int(index) for index in np.flatnonzero(material.test)]
@@ -123,16 +137,22 @@ def _step(
 
 
 def _picks(
-    learner: Learner, chosen: Strategy, state: _State, unread: Sequence[int], budget: int, seed: int
+    learner: Learner,
+    chosen: Strategy,
+    state: _State,
+    unread: Sequence[int],
+    look: Callable[[], Scored],
+    budget: int,
+    seed: int,
 ) -> tuple[list[int], NDArray[np.float32]]:
-    """Return the picks, as places in the material, and their logits, (b, m, C)."""
+    """Return the picks, as places in the material, and their logits, (b, m, C); ``look`` scores the unread pool."""
     material = learner.material
     place = {material.ids[index]: index for index in unread}
     classes = len(learner.application.classes)
     counts = Counter(state.answers.values())
     now = chosen.now(counts, classes)
     # What looks at nothing needs no scores of the whole pool: its picks alone are scored, to be shown.
-    scored = None if now.draw == "random" else learner.score(state.model, unread)
+    scored = None if now.draw == "random" else look()
     labelled = (
         learner.score(state.model, list(state.answers)).embeddings
         if scored and now.draw in {"coreset", "typiclust"} and counts

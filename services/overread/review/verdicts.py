@@ -9,9 +9,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from datetime import datetime
+from functools import cache
 from typing import Any, Protocol
 
-from sqlalchemy import Connection, Row, select, update
+from sqlalchemy import Connection, Executable, Row, bindparam, func, select, update
 
 from overread import metrics
 from overread.core.codec import Envelope
@@ -35,6 +36,26 @@ from overread.review.worklist import in_turn
 from overread.store.engine import after_commit, upsert
 
 BLOB_KEY = re.compile("[0-9a-f]{64}")
+
+# Statements are built once: building one takes longer than the database takes to answer it.
+_HERE = candidates.c.series.is_not(None)
+_CANDIDATE = select(candidates).where(candidates.c.candidate == bindparam("candidate"), _HERE)
+_SIBLING = select(candidates).where(candidates.c.study == bindparam("study"), _HERE).limit(1)
+_SAID = verdicts.c.candidate == bindparam("candidate")
+_LATEST = (
+    select(verdicts)
+    .where(_SAID, verdicts.c.version.in_(select(func.max(verdicts.c.version)).where(_SAID).group_by(verdicts.c.reader)))
+    .order_by(verdicts.c.version)
+)
+# What is still open first, then in reading order.
+_ASKED = (
+    select(reads.c.purpose)
+    .where(reads.c.candidate == bindparam("candidate"))
+    .order_by(reads.c.open.desc(), *in_turn())
+    .limit(1)
+)
+_ENTER = upsert(verdicts).on_conflict_do_nothing(index_elements=["correction"])
+_CLOSE = update(reads).where(reads.c.candidate == bindparam("of")).values(open=bindparam("asked_again"))
 
 
 class Manifests(Protocol):
@@ -110,15 +131,11 @@ def judge(
         The fact, already recorded; or the refusal, and nothing has changed.
     """
     command = envelope.event
-    row = tx.execute(
-        select(candidates).where(candidates.c.candidate == command.candidate, candidates.c.series.is_not(None))
-    ).first()
+    row = tx.execute(_CANDIDATE, {"candidate": command.candidate}).first()
     current = int(row.version) if row else 0
     adds = command.verdict is Verdict.ADDED
     if adds and row is None:  # the study's other candidates say whose it is
-        row = tx.execute(
-            select(candidates).where(candidates.c.study == command.study, candidates.c.series.is_not(None)).limit(1)
-        ).first()
+        row = tx.execute(_SIBLING, {"study": command.study}).first()
         exists = False
     else:
         exists = row is not None
@@ -169,8 +186,8 @@ def _refuse(correction: str, command: CorrectionSubmitted, objection: Objection,
 
 
 def _find_latest(tx: Connection, candidate: str) -> dict[str, Row[Any]]:
-    """Return each reader's latest verdict."""
-    rows = tx.execute(select(verdicts).where(verdicts.c.candidate == candidate).order_by(verdicts.c.version)).all()
+    """Return each reader's latest verdict, in the order in which they were said."""
+    rows = tx.execute(_LATEST, {"candidate": candidate})
     return {row.reader: row for row in rows}
 
 
@@ -194,9 +211,8 @@ def _place(command: CorrectionSubmitted, row: Row[Any], latest: dict[str, Row[An
 
 
 def _find_purpose(tx: Connection, candidate: str) -> Purpose | None:
-    """Return why it was asked for: what is still open first, then in reading order."""
-    asked = select(reads.c.purpose).where(reads.c.candidate == candidate).order_by(reads.c.open.desc(), *in_turn())
-    purpose = tx.execute(asked.limit(1)).scalar()
+    """Return why it was asked for."""
+    purpose = tx.execute(_ASKED, {"candidate": candidate}).scalar()
     return Purpose(purpose) if purpose else None
 
 
@@ -209,18 +225,18 @@ def record(tx: Connection, time: datetime, fact: FindingCorrected) -> None:
         fact: facts of one candidate come in the order of their versions.
     """
     place = {"series": fact.place.series, "slice": fact.place.slice, "x": fact.place.x, "y": fact.place.y}
-    entry = upsert(verdicts).values(
-        correction=fact.correction,
-        candidate=fact.candidate,
-        study=fact.study,
-        version=fact.version,
-        verdict=fact.verdict.value,
-        reader=fact.reader,
-        reason=fact.reason,
-        time=time,
+    entry = {
+        "correction": fact.correction,
+        "candidate": fact.candidate,
+        "study": fact.study,
+        "version": fact.version,
+        "verdict": fact.verdict.value,
+        "reader": fact.reader,
+        "reason": fact.reason,
+        "time": time,
         **place,
-    )
-    if tx.execute(entry.on_conflict_do_nothing(index_elements=["correction"])).rowcount == 0:
+    }
+    if tx.execute(_ENTER, entry).rowcount == 0:
         return
     state = {
         **place,
@@ -240,7 +256,16 @@ def record(tx: Connection, time: datetime, fact: FindingCorrected) -> None:
     }
     if fact.verdict is Verdict.ADDED:  # this reader is its source
         origin |= {"producer": fact.reader, **{f"original_{name}": value for name, value in place.items()}}
-    row = upsert(candidates).values(candidate=fact.candidate, **origin, **state)
-    tx.execute(row.on_conflict_do_update(index_elements=["candidate"], set_={**origin, **state}))
+    said = {**origin, **state}
+    tx.execute(_replace(tuple(said)), {"candidate": fact.candidate, **said})
     # One reader's answer is what was asked for; the undo of the only answer asks again.
-    tx.execute(update(reads).where(reads.c.candidate == fact.candidate).values(open=fact.readers == 0))
+    tx.execute(_CLOSE, {"of": fact.candidate, "asked_again": fact.readers == 0})
+
+
+@cache
+def _replace(names: tuple[str, ...]) -> Executable:
+    """Return the statement that writes these columns of a candidate, whether it is there or not."""
+    entry = upsert(candidates)
+    return entry.on_conflict_do_update(
+        index_elements=["candidate"], set_={name: entry.excluded[name] for name in names}
+    )

@@ -88,8 +88,8 @@ def soak(events: int, every: float, seed: int, folder: Path) -> dict[str, Any]:
         server = parts.enter_context(Server(place / "postgresql", free_ports(1)[0]))
         cluster = parts.enter_context(Cluster(place / "kafka", settings=SOON))
         prepare(server.url())
-        # More candidates for more events: a candidate has some hundred versions, as no real one has.
-        settings: dict[str, Any] = {"candidates": max(24, events // 400), "rate": 2000.0, "seed": seed}
+        # More candidates for more events: a candidate has some 25 versions, as hardly a real one has.
+        settings: dict[str, Any] = {"candidates": max(24, events // 100), "rate": 2000.0, "seed": seed}
         line = parts.enter_context(Line(folder, cluster, server.url(), **settings))
         line.begin()
         samples, kills = _soak(line, events, every, draw)

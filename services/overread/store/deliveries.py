@@ -11,11 +11,19 @@ from overread.store.engine import upsert
 from overread.store.lists import each, listed
 from overread.store.tables import inbox, offsets, purges
 
+# Statements are built once: building one takes longer than the database takes to answer it.
+_ENTER = upsert(inbox).on_conflict_do_nothing()
+_PLACE = upsert(offsets)
+_ADVANCE = _PLACE.on_conflict_do_update(
+    index_elements=["group", "topic", "partition"],
+    set_={"next": _PLACE.excluded.next},
+    where=offsets.c.next < _PLACE.excluded.next,
+)
+
 
 def first_time(tx: Connection, group: str, event: str) -> bool:
     """Enter the event into the group's inbox; False if it was there already (its effect stands)."""
-    statement = upsert(inbox).values(group=group, event=event).on_conflict_do_nothing()
-    return tx.execute(statement).rowcount == 1
+    return tx.execute(_ENTER, {"group": group, "event": event}).rowcount == 1
 
 
 def enter(tx: Connection, group: str, events: Sequence[str]) -> set[str]:
@@ -60,14 +68,7 @@ def purged(tx: Connection, group: str, studies: Collection[str]) -> dict[str, da
 
 def advance(tx: Connection, group: str, topic: str, partition: int, following: int) -> None:
     """Set where the group reads on, forwards only."""
-    statement = upsert(offsets).values(group=group, topic=topic, partition=partition, next=following)
-    tx.execute(
-        statement.on_conflict_do_update(
-            index_elements=["group", "topic", "partition"],
-            set_={"next": statement.excluded.next},
-            where=offsets.c.next < statement.excluded.next,
-        )
-    )
+    tx.execute(_ADVANCE, {"group": group, "topic": topic, "partition": partition, "next": following})
 
 
 def next_offset(tx: Connection, group: str, topic: str, partition: int) -> int:
