@@ -155,6 +155,9 @@ class Kafka(_Section):
     """Best by environment: OVERREAD_KAFKA__PASSWORD."""
     password_file: Path | None = None
     """Or by a file, such as /run/secrets/kafka-{room}."""
+    member: str = ""
+    """This process's name in its room's group, the same after a crash; empty: the host's. Of several processes of one
+    room on one host each needs its own."""
 
 
 class Tracing(_Section):

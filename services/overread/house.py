@@ -132,7 +132,7 @@ class House:
             handlers=room.handlers,
             duties=room.duties,
             # The same after a crash, so that it takes its partitions back, and another for each replica.
-            member=f"{room.name}-{socket.gethostname()}",
+            member=f"{room.name}-{self.settings.kafka.member or socket.gethostname()}",
         )
 
     def close(self) -> None:

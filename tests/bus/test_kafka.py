@@ -21,7 +21,7 @@ from overread.bus.kafka import LARGEST, KafkaBus
 from overread.bus.kafka_client import Access
 from overread.bus.kafka_consumer import KafkaConsumer
 from overread.bus.port import Message, Partition, Record
-from overread.core.errors import BusUnavailable, InvalidEvent, Misconfigured
+from overread.core.errors import BusUnavailable, Fenced, InvalidEvent, Misconfigured
 from overread.simulation.broker import Cluster, free_ports
 
 PATIENCE = 20.0
@@ -191,6 +191,35 @@ class TestReading:
         crashed._drop()  # no goodbye
         assert TIMES["session"] > PATIENCE
         assert hear(bus.consumer(f"{topic}-readers", [topic], "the-same"), 2) == [1, 2]
+
+    def test_two_processes_of_one_name_do_not_take_it_from_each_other_for_ever(
+        self, cluster: Cluster, topic: str
+    ) -> None:
+        buses = [connect(cluster, topic, session=3.0) for _ in range(2)]
+        tell(buses[0], topic, *range(10))
+        rivals = [each.consumer(f"{topic}-readers", [topic], "same-name") for each in buses]
+        heard: set[int] = set()
+        ended: list[KafkaConsumer] = []
+        deadline = time.monotonic() + 3 * PATIENCE
+        while not ended and time.monotonic() < deadline:
+            for rival in rivals:
+                try:
+                    found = rival.poll(100, 0.2)
+                    heard.update(int(message.record.value or b"-1") for message in found)
+                    with suppress(Fenced):
+                        rival.commit({message.partition: message.offset + 1 for message in found})
+                except BusUnavailable:
+                    continue
+                except Misconfigured as error:
+                    assert "kafka.member" in str(error)  # noqa: PT017 - which of the two it is nobody knows
+                    ended.append(rival)
+        (loser,) = ended
+        (winner,) = set(rivals) - {loser}
+        tell(buses[0], topic, 10)
+        heard.update(hear(winner, 1))
+        assert heard == set(range(11))
+        for each in buses:
+            each.close()
 
     def test_an_offset_that_the_log_does_not_hold_is_an_alarm(self, bus: KafkaBus, topic: str) -> None:
         tell(bus, topic, 1)

@@ -28,7 +28,7 @@ from kafka.errors import (
 )
 
 from overread.bus.kafka_client import Access, milliseconds, opened, translated
-from overread.bus.kafka_join import has_joined, remember_joins
+from overread.bus.kafka_join import Rivals, has_joined, is_fenced, remember_joins
 from overread.bus.kafka_records import forgive_names, read
 from overread.bus.port import Message, Partition
 from overread.core.errors import BusUnavailable, Fenced, Misconfigured
@@ -68,13 +68,15 @@ class KafkaConsumer:
         self._committed: dict[Partition, int] = {}
         self._paused: set[Partition] = set()
         self._look_at, self._behind = 0.0, dict[Partition, int]()
+        self._rivals = Rivals(member)
 
     def poll(self, limit: int, timeout: float) -> list[Message]:
         """See `Consumer.poll`.
 
         Raises:
             BusUnavailable: no broker is there, or the client got into trouble; poll again.
-            Misconfigured: where the group stood is no longer in the log, or a right is missing.
+            Misconfigured: where the group stood is no longer in the log, a right is missing, or another process goes by
+                the same name.
         """
         if limit < 1:
             return []
@@ -86,6 +88,8 @@ class KafkaConsumer:
 
     def _fetch(self, limit: int, timeout: float) -> dict[TopicPartition, list[Any]]:
         client = self._opened()
+        if is_fenced(client):
+            raise FencedInstanceIdError(self._member)
         deadline = time.monotonic() + timeout
         while True:
             left = max(0.0 if has_joined(client) else JOIN, deadline - time.monotonic())
@@ -142,6 +146,7 @@ class KafkaConsumer:
             ) from error
         except FencedInstanceIdError as error:
             self._drop()
+            self._rivals.met(what)
             raise BusUnavailable(f"{what}: another process has the name {self._member}") from error
         except KafkaError as error:
             self._drop()
@@ -237,6 +242,8 @@ class KafkaConsumer:
             if any(isinstance(cause, RebalanceInProgressError) for cause in (error, *error.args)):
                 raise BusUnavailable(f"kafka: {self._group} is being dealt out anew") from error
             self._drop()
+            if isinstance(error, FencedInstanceIdError):
+                self._rivals.met(f"kafka: {self._group}: committing")
             raise Fenced(f"{self._member} of {self._group} was succeeded; poll again") from error
         except KafkaError as error:
             raise translated(error, f"kafka: {self._group}: committing") from error
