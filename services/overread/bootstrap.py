@@ -174,7 +174,8 @@ def _relay(house: House) -> Room:
         raise Misconfigured("relay: the embedded bus has no relay, since the outbox is its log; set bus_url")
     holder = f"{socket.gethostname()}-{os.getpid()}"
     relay = Relay(house.store, house.bus, holder)
-    return Room("relay", duties=(relay, Prune(house.store, clock=house.clock)), give_back=relay.close)
+    duties = (relay, Prune(house.store, clock=house.clock))
+    return Room("relay", duties=duties, ready=lambda: relay.trouble, give_back=relay.close)
 
 
 _BUILDERS: dict[str, Callable[[House], Room]] = {

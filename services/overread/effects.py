@@ -16,10 +16,10 @@ from sqlalchemy import Connection
 
 from overread import tracing
 from overread.bus.dead_letters import dead_letter, is_parked, summary
-from overread.bus.port import Message, Record
+from overread.bus.port import LARGEST, Message, Record, size_of
 from overread.core.codec import Envelope
-from overread.core.errors import InvalidEvent, Retryable
-from overread.core.events import Event, StudyPurged
+from overread.core.errors import InvalidEvent, Misconfigured, Retryable
+from overread.core.events import COMMANDS, Event, StudyPurged
 from overread.handler import Handler, Together, Work, name
 from overread.store import deliveries
 from overread.store.engine import savepoint
@@ -67,7 +67,7 @@ class Effects:
             Exception: whatever a handler or the database has against one of the events.
         """
         told = [item.told for item in batch if item.lives]
-        first = deliveries.enter(tx, self._room, [envelope.id for envelope in told])
+        first = deliveries.enter(tx, self._room, [envelope.entry for envelope in told])
         purges = deliveries.purged(tx, self._room, {envelope.event.key for envelope in told})
         said: list[Record] = []
         for kind, items in groupby(batch, lambda item: type(item.told.event) if item.lives else None):
@@ -78,9 +78,9 @@ class Effects:
             for item in items:
                 envelope = item.told
                 late = purges.get(envelope.event.key, envelope.time) > envelope.time
-                if envelope.id in first and not late:
+                if envelope.entry in first and (_answered(envelope) or not late):
                     fresh.append(item)
-                first.discard(envelope.id)  # the same event again
+                first.discard(envelope.entry)  # the same event again
                 if isinstance(envelope.event, StudyPurged):
                     deliveries.note_purge(tx, self._room, envelope.event.study, envelope.time)
                     purges[envelope.event.study] = envelope.time
@@ -115,11 +115,11 @@ class Effects:
         try:
             with savepoint(tx):
                 late = deliveries.was_purged_since(tx, self._room, envelope.event.key, envelope.time)
-                if deliveries.first_time(tx, self._room, envelope.id) and not late:
+                if deliveries.first_time(tx, self._room, envelope.entry) and (_answered(envelope) or not late):
                     follows = self._of_one(tx, item)
                 if isinstance(envelope.event, StudyPurged):
                     deliveries.note_purge(tx, self._room, envelope.event.study, envelope.time)
-        except Retryable:
+        except (Retryable, Misconfigured):
             raise
         except Exception as error:
             if not isinstance(error, InvalidEvent):
@@ -138,8 +138,16 @@ class Effects:
         return said
 
     def records(self, events: Sequence[Event]) -> list[Record]:
-        """Return the events as the room's own records, each with its trace."""
-        return tracing.marked([Envelope(event, self._room).record() for event in events])
+        """Return the events as the room's own records, each with its trace.
+
+        Raises:
+            InvalidEvent: one is larger than a bus takes: what nobody would ever hear must not be committed.
+        """
+        records = tracing.marked([Envelope(event, self._room).record() for event in events])
+        for record in records:
+            if (size := size_of(record)) > LARGEST:
+                raise InvalidEvent(f"{record.topic}: what follows has {size} bytes; the bus takes {LARGEST}")
+        return records
 
     def _letter(self, item: Ready) -> Record:
         letter = dead_letter(item.message, self._room, item.dead or InvalidEvent(""), item.attempts)
@@ -149,3 +157,8 @@ class Effects:
         else:
             log.error("%s: dead letter", self._room, extra=summary(letter))
         return letter
+
+
+def _answered(envelope: Envelope[Event]) -> bool:
+    """Return whether whoever sent it waits for an answer: then it is judged even where its study was purged since."""
+    return envelope.event.topic == COMMANDS

@@ -23,7 +23,7 @@ from overread import metrics, tracing
 from overread.bus.place import Place
 from overread.bus.port import Bus, Consumer, Message, Partition, Record
 from overread.core.codec import decode
-from overread.core.errors import Fenced, InvalidEvent, OverreadError, Retryable
+from overread.core.errors import Fenced, InvalidEvent, Misconfigured, OverreadError, Retryable
 from overread.core.events import Event
 from overread.effects import Effects, Ready
 from overread.handler import Duty, Effect, Handler, Outbox, name
@@ -49,10 +49,26 @@ class _StoppedError(Exception):
 
 
 def _decoded(message: Message) -> Ready:
+    record = message.record
     try:
-        return Ready(message, decode(message.record.headers, message.record.value), [])
+        envelope = decode(record.headers, record.value)
+        if record.headers["ce_type"] == envelope.event.type.encode():  # else an old type's, upcast
+            _check_place(message, envelope.event)
+        return Ready(message, envelope, [])
     except InvalidEvent as error:
         return Ready(message, None, [], error)
+
+
+def _check_place(message: Message, event: Event) -> None:
+    """Make sure that an event stands where its type does: rights are given by topic, and order is by key.
+
+    Raises:
+        InvalidEvent: it stands on another topic, or under another key than its own.
+    """
+    if message.partition.topic != event.topic:
+        raise InvalidEvent(f"{event.type} has no place on {message.partition.topic}")
+    if message.record.key != event.key:
+        raise InvalidEvent(f"{event.type}: the record's key is not the event's own, so it would lose its order")
 
 
 def _ends(batch: Sequence[Ready]) -> dict[Partition, int]:
@@ -92,6 +108,8 @@ class Worker:
         topics = sorted({event.topic for event in self._handlers})
         self._consumer = bus.consumer(room, topics, member or f"{room}-0") if topics else None
         self._place = Place(self._consumer, store, room) if self._consumer else None
+        self._failed: dict[int, float] = {}
+        """How long a duty that failed rests (s): twice as long each time."""
         self._effects = Effects(room)
         self._size, self._held = LEAST, 0.0
         self._dead_in_a_row = 0
@@ -118,9 +136,15 @@ class Worker:
                 worked = self._perform(duty, stop)
             except _StoppedError:
                 return False
-            except Exception:  # a duty that fails leaves the room's events flowing
-                log.exception("%s: %s failed", self.room, type(duty).__name__)
-                worked = False
+            except Exception as error:  # a duty that fails leaves the room's events flowing
+                if isinstance(error, OverreadError):  # it says what is wrong; where it was raised is no news
+                    log.error("%s: %s failed", self.room, type(duty).__name__, extra={"reason": str(error)})  # noqa: TRY400
+                else:
+                    log.exception("%s: %s failed", self.room, type(duty).__name__)
+                self._failed[place] = min(2 * self._failed.get(place, 0.5), self.patience)
+                self._duties[place] = (duty, time.monotonic() + max(self._failed[place], duty.every))
+                continue
+            self._failed.pop(place, None)
             # A duty that had work may have more: look again at the next turn.
             self._duties[place] = (duty, time.monotonic() + (0.0 if worked else duty.every))
             busy = busy or worked
@@ -171,7 +195,7 @@ class Worker:
 
         Where there is nothing to compute nobody asks: the inbox will tell when they are applied.
         """
-        ours = [item.envelope.id for item in batch if item.envelope and type(item.envelope.event) in self._computed]
+        ours = [item.envelope.entry for item in batch if item.envelope and type(item.envelope.event) in self._computed]
         if not ours:
             return set()
         with self._store.reading() as tx:
@@ -183,7 +207,7 @@ class Worker:
         if envelope is None:
             return ready
         handlers = self._handlers.get(type(envelope.event), [])
-        handled = not handlers or envelope.id in known
+        handled = not handlers or envelope.entry in known
         if type(envelope.event) not in self._computed:
             ready.prepared = [(handler, None) for handler in handlers]
             return ready
@@ -195,7 +219,7 @@ class Worker:
                         for handler in handlers
                     ]
                 break
-            except _StoppedError:
+            except (_StoppedError, Misconfigured):
                 raise
             except InvalidEvent as error:
                 ready.dead = error
@@ -213,7 +237,7 @@ class Worker:
     def _commit(self, consumer: Consumer, place: Place, batch: Sequence[Ready]) -> None:
         try:
             self._write(batch, self._effects.of_all)
-        except Retryable:
+        except (Retryable, Misconfigured):
             raise  # the database's trouble, not an event's: the whole batch comes again
         except Exception:  # noqa: BLE001 - some event's own, of whatever kind: which one is found one by one
             log.info("%s: a batch failed and is taken apart", self.room)

@@ -17,10 +17,10 @@ from kafka import KafkaProducer, TopicPartition
 from brokers import MARKS, admin, make_topics
 from overread.bus import kafka_client
 from overread.bus.dead_letters import dead_letter
-from overread.bus.kafka import LARGEST, KafkaBus
+from overread.bus.kafka import KafkaBus
 from overread.bus.kafka_client import Access
 from overread.bus.kafka_consumer import KafkaConsumer
-from overread.bus.port import Message, Partition, Record
+from overread.bus.port import LARGEST, Message, Partition, Record
 from overread.core.errors import BusUnavailable, Fenced, InvalidEvent, Misconfigured
 from overread.simulation.broker import Cluster, free_ports
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from overread.bus.port import Message, Record
-from overread.core.errors import NotYetKnown, OverreadError
+from overread.bus.port import LARGEST, Message, Record, size_of
+from overread.core.errors import InvalidEvent, NotYetKnown, OverreadError
 
 ADDED = frozenset(
-    f"dlq_{name}" for name in ("topic", "partition", "offset", "error", "attempts", "first_failure", "parked")
+    f"dlq_{name}"
+    for name in ("topic", "partition", "offset", "error", "attempts", "first_failure", "parked", "omitted")
 )
 """The headers that a message has only as a letter."""
+
+KEY_AT_MOST = 1000
+"""Characters of a key that a letter keeps of a message that is too large for one."""
 
 
 def topic_of(topic: str, room: str) -> str:
@@ -20,11 +24,12 @@ def dead_letter(message: Message, room: str, error: Exception, attempts: int) ->
     """Return the message as it was, with the reason in its headers.
 
     The reason repeats the message only of our own errors: a third party's may quote what it choked on. What a newer
-    version wrote is marked as parked: nothing is wrong with it, and a later version of this room will take it.
+    version wrote is marked as parked: nothing is wrong with it, and a later version of this room will take it. Of a
+    message that would not fit on the bus beside the reason only its place is kept: there it stands, as long as its topic
+    keeps it.
     """
     reason = f"{type(error).__name__}: {error}" if isinstance(error, OverreadError) else type(error).__name__
-    headers = {
-        **_without_ours(message.record),
+    ours = {
         "dlq_topic": message.partition.topic.encode(),
         "dlq_partition": str(message.partition.number).encode(),
         "dlq_offset": str(message.offset).encode(),
@@ -33,12 +38,26 @@ def dead_letter(message: Message, room: str, error: Exception, attempts: int) ->
         "dlq_first_failure": message.time.isoformat().encode(),
     }
     if isinstance(error, NotYetKnown):
-        headers["dlq_parked"] = b"1"
-    return Record(topic_of(message.partition.topic, room), message.record.key, message.record.value, headers)
+        ours["dlq_parked"] = b"1"
+    topic, record = topic_of(message.partition.topic, room), message.record
+    letter = Record(topic, record.key, record.value, {**_without_ours(record), **ours})
+    if size_of(letter) <= LARGEST:
+        return letter
+    ours["dlq_omitted"] = str(size_of(record)).encode()
+    return Record(topic, record.key[:KEY_AT_MOST], None, ours)
 
 
 def original(letter: Record, topic: str) -> Record:
-    """Return the message as it was, to be said again on its topic."""
+    """Return the message as it was, to be said again on its topic.
+
+    Raises:
+        InvalidEvent: the message was too large for a letter.
+    """
+    if omitted := letter.headers.get("dlq_omitted"):
+        where = f"{topic} {letter.headers['dlq_partition'].decode()} at {letter.headers['dlq_offset'].decode()}"
+        raise InvalidEvent(
+            f"the letter does not hold the message, which has {omitted.decode()} bytes: it stands in {where}"
+        )
     return Record(topic, letter.key, letter.value, _without_ours(letter))
 
 

@@ -27,13 +27,11 @@ from kafka.errors import (
 
 from overread.bus.kafka_client import Access, milliseconds, opened, translated, warn_without_crc32c
 from overread.bus.kafka_consumer import KafkaConsumer
-from overread.bus.port import Record, partition_of
+from overread.bus.port import LARGEST, Record, partition_of, size_of
 from overread.core.errors import InvalidEvent, Misconfigured
 
 log = logging.getLogger(__name__)
 
-LARGEST = 1_000_000
-"""Bytes of a record with its key and headers. A broker takes 1,048,588 of a whole batch, unless told otherwise."""
 BATCH = 256 << 10
 """Bytes that wait for each other: 21,900 records/s of 1 KiB, where kafka-python's 16 KiB give 8,900."""
 LINGER_MS = 10
@@ -128,7 +126,8 @@ class KafkaBus:
                     raise
         if max(found) + 1 < partitions:
             raise Misconfigured(
-                f"kafka: {record.topic} has fewer partitions than the {partitions} of the topology; give it the rest"
+                f"kafka: {record.topic} has {max(found) + 1} partitions, and the topology {partitions}: keys would change "
+                "their places; `overread topics check` says more"
             )
 
     def _abandon(self) -> None:
@@ -170,10 +169,9 @@ def _encoded(record: Record) -> dict[str, Any]:
     """
     try:
         key = record.key.encode()
-        names = "".join(record.headers).encode()
-        size = len(key) + len(record.value or b"") + len(names) + sum(map(len, record.headers.values()))
+        "".join(record.headers).encode()
     except UnicodeEncodeError as error:
         raise InvalidEvent(f"{record.topic}: a key or a header's name is no text that has UTF-8: {error}") from error
-    if size > LARGEST:
+    if (size := size_of(record)) > LARGEST:
         raise InvalidEvent(f"{record.topic}: a record of {size} bytes is too large; the bus takes {LARGEST}")
     return {"key": key, "value": record.value, "headers": list(record.headers.items())}

@@ -14,7 +14,11 @@ from typing import NamedTuple, Protocol
 
 from overread.core.codec import Record
 
-__all__ = ["Bus", "Consumer", "Message", "Partition", "Record", "Topic", "partition_of"]
+__all__ = ["LARGEST", "Bus", "Consumer", "Message", "Partition", "Record", "Topic", "partition_of", "size_of"]
+
+LARGEST = 1_000_000
+"""Bytes of a record with its key and headers, on every bus. A broker takes 1,048,588 of a whole batch, unless told
+otherwise."""
 
 
 class Topic(NamedTuple):
@@ -48,6 +52,12 @@ class Message:
     """Rises inside a partition, not necessarily by one."""
     time: datetime
     record: Record
+
+
+def size_of(record: Record) -> int:
+    """Return the bytes of a record, as `LARGEST` counts them."""
+    headers = sum(len(name.encode(errors="replace")) + len(value) for name, value in record.headers.items())
+    return len(record.key.encode(errors="replace")) + len(record.value or b"") + headers
 
 
 class Consumer(Protocol):

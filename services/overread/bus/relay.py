@@ -27,7 +27,7 @@ from sqlalchemy import Connection, Row, delete, func, insert, select, update
 from overread import metrics
 from overread.bus.port import Bus, Record
 from overread.core.clock import Clock, utc_now
-from overread.core.errors import BusUnavailable, InvalidEvent, Retryable
+from overread.core.errors import BusUnavailable, InvalidEvent, Misconfigured, Retryable
 from overread.core.events import Event
 from overread.store import deliveries
 from overread.store.engine import Store
@@ -78,6 +78,8 @@ class Relay:
         self._lease = Lease(store, "relay", holder, seconds=lease_seconds)
         self._renew_every, self._renew_at, self._ours = lease_seconds / 3, 0.0, False
         self._refused_in_a_row = 0
+        self.trouble: str | None = None
+        """What an operator has to mend before anything is sent."""
 
     def prepare(self) -> Carried | None:
         """Publish a batch; None where there is none, or where another relay runs.
@@ -91,7 +93,13 @@ class Relay:
         with self._store.reading() as tx:
             first = deliveries.next_offset(tx, *READER)
             rows = self._unsent(tx, first)
-        return self._carry(first, rows) if rows else None
+        try:
+            found = self._carry(first, rows) if rows else None
+        except Misconfigured as error:
+            self.trouble = str(error)
+            raise
+        self.trouble = None
+        return found
 
     def _unsent(self, tx: Connection, first: int) -> list[Row[Any]]:
         """Read rows until they are enough."""
@@ -127,6 +135,13 @@ class Relay:
                     middle = len(part) // 2
                     parts += [part[middle:], part[:middle]]
                     continue
+                if self._refused_in_a_row >= self.brake:
+                    if carried.following > first:
+                        break  # what was settled is marked before anything stops
+                    raise BusUnavailable(
+                        f"relay: {self.brake} rows in a row are set aside, and the next one is refused too ({error}). "
+                        "Mend the cause and start the relay again: nothing is lost."
+                    ) from error
                 self._refuse(part[0].id, error)
                 carried.refused[part[0].id] = str(error)
             except Retryable:
@@ -137,11 +152,6 @@ class Relay:
         return carried
 
     def _refuse(self, number: int, error: InvalidEvent) -> None:
-        if self._refused_in_a_row >= self.brake:
-            raise BusUnavailable(
-                f"relay: {self.brake} rows in a row are set aside, and the next one is refused too ({error}). Mend the "
-                "cause and start the relay again: nothing is lost."
-            )
         self._refused_in_a_row += 1
         log.error("relay: a row is set aside", extra={"row": number, "reason": str(error)})
         metrics.relay_refused.inc()

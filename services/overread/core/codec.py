@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from overread.core.clock import utc_now, uuid7
 from overread.core.errors import InvalidEvent, NotYetKnown
-from overread.core.events import EVENTS, Event
+from overread.core.events import COMMANDS, EVENTS, Event
 
 Headers = Mapping[str, bytes]
 
@@ -39,6 +39,15 @@ class Envelope(Generic[E_co]):
     source: str
     id: str = field(default_factory=uuid7)
     time: datetime = field(default_factory=utc_now)
+
+    @property
+    def entry(self) -> str:
+        """What a group's inbox knows it by.
+
+        Corrections have their ids from whoever sends them, and a room's other events from us: an id that somebody
+        repeats from another event is no double of it.
+        """
+        return f"correction:{self.id}" if self.event.topic == COMMANDS else self.id
 
     def record(self) -> Record:
         """Encode. Times are RFC 3339 in UTC."""

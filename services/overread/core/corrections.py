@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
@@ -32,6 +33,13 @@ LABEL = {
     Verdict.UNSURE: None,
     Verdict.WITHDRAWN: None,
 }
+
+REASON_AT_MOST = 500
+"""Characters of what a reader gives as a reason."""
+READER = re.compile(r"[^\x00-\x1f\x7f]{1,64}")
+"""What a reader may be called."""
+NAME = re.compile(r"[A-Za-z0-9._:-]{8,128}")
+"""What a correction may be called: a UUID as a rule, and nothing that two systems would think of."""
 
 MOVES = frozenset({Verdict.AMENDED, Verdict.ADDED})
 """The verdicts that carry a place."""

@@ -35,7 +35,7 @@ class Correction(BaseModel):
     verdict: Verdict
     place: Point | None = None
     """For `amended` and `added`."""
-    reason: str | None = Field(None, max_length=500)
+    reason: str | None = Field(None, max_length=REASON_AT_MOST)
 
 
 class Corrected(BaseModel):

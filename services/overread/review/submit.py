@@ -18,6 +18,7 @@ from overread import tracing
 from overread.config import Review
 from overread.core.clock import Clock
 from overread.core.codec import Envelope
+from overread.core.corrections import NAME, READER
 from overread.core.events import CorrectionRefused, CorrectionSubmitted, FindingCorrected, Place
 from overread.handler import Outbox
 from overread.review.problems import STATUS, Problem
@@ -29,10 +30,9 @@ from overread.store.engine import Store, after_commit
 
 ROOM = "review"
 
-_KEY = re.compile(r'"?([A-Za-z0-9._:-]{8,128})"?')
-"""A UUID as a rule; the IETF's draft puts it in quotes."""
+_QUOTED = re.compile(r'"(.*)"')
+"""The IETF's draft puts the key in quotes."""
 _ETAG = re.compile(r'"(\d{1,9})"')
-_READER = re.compile(r"[^\x00-\x1f\x7f]{1,64}")
 
 
 @dataclass(frozen=True)
@@ -77,9 +77,9 @@ class Submit:
             before = _recall(tx, name, sha256)
             if before is not None:
                 return before
-            if not deliveries.first_time(tx, ROOM, name):
-                raise Problem(422, "key-used", "an event of this Idempotency-Key was handled before; mint a new one")
             envelope = Envelope(command, "review/rest", name, self._clock())
+            if not deliveries.first_time(tx, ROOM, envelope.entry):
+                raise Problem(422, "key-used", "a correction of this Idempotency-Key was judged before; mint a new one")
             outcome = judge(tx, envelope, image)
             # The fact carries the time of the click, as the ledger does.
             said = Envelope(outcome, ROOM, time=envelope.time)
@@ -113,10 +113,10 @@ def _answer(outcome: FindingCorrected | CorrectionRefused) -> Answer:
 def _check_key(key: str | None) -> str:
     if key is None:
         raise Problem(400, "key-missing", "the header Idempotency-Key is missing: send a new UUID with each click")
-    match = _KEY.fullmatch(key.strip())
-    if match is None:
+    name = _QUOTED.sub(r"\1", key.strip())
+    if NAME.fullmatch(name) is None:
         raise Problem(400, "key-malformed", "Idempotency-Key is 8 to 128 letters, digits, dots, colons, dashes")
-    return match.group(1)
+    return name
 
 
 def _check_version(if_match: str | None) -> int:
@@ -131,6 +131,6 @@ def _check_version(if_match: str | None) -> int:
 def _check_reader(reader: str | None, default: str) -> str:
     if reader is None or not reader.strip():
         return default
-    if _READER.fullmatch(reader.strip()) is None:
+    if READER.fullmatch(reader.strip()) is None:
         raise Problem(422, "reader-malformed", "Overread-Reader has at most 64 characters and no control characters")
     return reader.strip()

@@ -16,8 +16,8 @@ from sqlalchemy import Connection, Executable, Row, bindparam, func, select, upd
 
 from overread import metrics
 from overread.core.codec import Envelope
-from overread.core.corrections import LABEL, MOVES, Verdict, adjudicate
-from overread.core.errors import Undecodable
+from overread.core.corrections import LABEL, MOVES, NAME, READER, REASON_AT_MOST, Verdict, adjudicate
+from overread.core.errors import InvalidEvent, Undecodable
 from overread.core.events import (
     CorrectionRefused,
     CorrectionSubmitted,
@@ -75,7 +75,12 @@ class Judge:
         self._slices = slices
 
     def prepare(self, envelope: Envelope[CorrectionSubmitted]) -> SeriesManifest | None:
-        """Read the manifest that the place names."""
+        """Check what the schema says nothing of, and read the manifest that the place names.
+
+        Raises:
+            InvalidEvent: the id, the reader or the reason is nothing that the ledger takes.
+        """
+        _check(envelope)
         return find_image(self._slices, envelope.event)
 
     def apply(
@@ -169,8 +174,21 @@ def judge(
         readers=label.readers,
         detector_score=None if adds else row.detector_score,
     )
-    record(tx, envelope.time, fact)
+    if not record(tx, envelope.time, fact):
+        raise InvalidEvent(
+            "ce_id is the name of another correction, which stands in the ledger; mint one for each click"
+        )
     return fact
+
+
+def _check(envelope: Envelope[CorrectionSubmitted]) -> None:
+    command = envelope.event
+    if NAME.fullmatch(envelope.id) is None:
+        raise InvalidEvent("ce_id is 8 to 128 letters, digits, dots, colons, dashes: a UUID, minted at the click")
+    if READER.fullmatch(command.reader) is None:
+        raise InvalidEvent("reader: 1 to 64 characters, no control characters")
+    if len(command.reason or "") > REASON_AT_MOST:
+        raise InvalidEvent(f"reason: at most {REASON_AT_MOST} characters, not {len(command.reason or '')}")
 
 
 def _refuse(correction: str, command: CorrectionSubmitted, objection: Objection, current: int) -> CorrectionRefused:
@@ -216,8 +234,10 @@ def _find_purpose(tx: Connection, candidate: str) -> Purpose | None:
     return Purpose(purpose) if purpose else None
 
 
-def record(tx: Connection, time: datetime, fact: FindingCorrected) -> None:
+def record(tx: Connection, time: datetime, fact: FindingCorrected) -> bool:
     """Write ledger, candidate and reads from the fact alone. A fact that is in the ledger already changes nothing.
+
+    Returns False where it is.
 
     Args:
         tx: a writing transaction.
@@ -237,7 +257,7 @@ def record(tx: Connection, time: datetime, fact: FindingCorrected) -> None:
         **place,
     }
     if tx.execute(_ENTER, entry).rowcount == 0:
-        return
+        return False
     state = {
         **place,
         "version": fact.version,
@@ -260,6 +280,7 @@ def record(tx: Connection, time: datetime, fact: FindingCorrected) -> None:
     tx.execute(_replace(tuple(said)), {"candidate": fact.candidate, **said})
     # One reader's answer is what was asked for; the undo of the only answer asks again.
     tx.execute(_CLOSE, {"of": fact.candidate, "asked_again": fact.readers == 0})
+    return True
 
 
 @cache

@@ -49,7 +49,9 @@ def handled(tx: Connection, group: str, events: Collection[str]) -> set[str]:
 def note_purge(tx: Connection, group: str, study: str, time: datetime) -> None:
     """Remember that the study was purged at this time."""
     row = upsert(purges).values(group=group, study=study, time=time)
-    tx.execute(row.on_conflict_do_update(index_elements=["group", "study"], set_={"time": time}))
+    # An older word may come again, behind a newer one.
+    later = purges.c.time < row.excluded.time
+    tx.execute(row.on_conflict_do_update(index_elements=["group", "study"], set_={"time": time}, where=later))
 
 
 def was_purged_since(tx: Connection, group: str, study: str, time: datetime) -> bool:
