@@ -102,7 +102,7 @@ class Room:
         handler: Any = self.handlers[type(event)]
         prepared = handler.prepare(envelope)
         with self.store.writing() as tx:
-            if not deliveries.first_time(tx, "review", envelope.id):
+            if not deliveries.first_time(tx, "review", envelope.entry):
                 return ()
             follows: Sequence[Event] = handler.apply(tx, envelope, prepared)
             self.bus.append(tx, [Envelope(one, "review").record() for one in follows])

@@ -12,7 +12,8 @@ from overread.bus.embedded import EmbeddedBus
 from overread.bus.port import Message
 from overread.core.codec import Envelope
 from overread.core.corrections import Verdict
-from overread.core.events import CorrectionSubmitted, Event, StudyPurged
+from overread.core.events import CandidateReceived, CorrectionSubmitted, Event, Place, Source, StudyPurged
+from overread.core.splits import Split
 from overread.store.engine import Store
 from overread.topology import TOPICS
 from overread.worker import Worker
@@ -29,6 +30,20 @@ def embedded(store: Store) -> EmbeddedBus:
 def follows(study: str) -> Event:
     return CorrectionSubmitted(
         candidate="c-1", study=study, verdict=Verdict.CONFIRMED, reader="reader", expected_version=0
+    )
+
+
+def candidate(study: str) -> Event:
+    return CandidateReceived(
+        candidate="c-1",
+        study=study,
+        patient="p-1",
+        split=Split.TRAIN,
+        site="TEST",
+        application="lung-nodule",
+        source=Source.GENERATOR,
+        producer="test",
+        place=Place(series="0" * 64, slice=0, x=1.0, y=1.0),
     )
 
 

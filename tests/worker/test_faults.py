@@ -15,7 +15,7 @@ from overread.core.errors import InvalidEvent, StoreUnavailable
 from overread.core.events import Event, StudyPurged
 from overread.store.engine import Store
 from overread.worker import BrakeError, Worker
-from worker.room import Note, Room, effects, follows, purged
+from worker.room import Note, Room, candidate, effects, follows, purged
 
 
 @pytest.fixture(autouse=True)
@@ -137,9 +137,7 @@ def test_what_a_database_cannot_hold_stops_no_room(store: Store, part: str, bad:
 def test_an_event_that_this_room_does_not_handle_is_passed_over(store: Store) -> None:
     room = Room(store, Note())
     room.tell(*purged("s-1"))
-    other = follows("s-9")
-    record = Envelope(other, "review").record()
-    room.bus.publish([type(record)(StudyPurged.topic, record.key, record.value, record.headers)])
+    room.tell(Envelope(candidate("s-9"), "candidates"))
     room.work()
     assert room.effects() == ["s-1"]
     assert room.dead() == []

@@ -25,8 +25,8 @@ def dead_letter(message: Message, room: str, error: Exception, attempts: int) ->
 
     The reason repeats the message only of our own errors: a third party's may quote what it choked on. What a newer
     version wrote is marked as parked: nothing is wrong with it, and a later version of this room will take it. Of a
-    message that would not fit on the bus beside the reason only its place is kept: there it stands, as long as its topic
-    keeps it.
+    message that would not fit on the bus beside the reason only its place is kept: there it stands for as long as its
+    topic keeps it.
     """
     reason = f"{type(error).__name__}: {error}" if isinstance(error, OverreadError) else type(error).__name__
     ours = {

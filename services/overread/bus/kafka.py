@@ -126,8 +126,8 @@ class KafkaBus:
                     raise
         if max(found) + 1 < partitions:
             raise Misconfigured(
-                f"kafka: {record.topic} has {max(found) + 1} partitions, and the topology {partitions}: keys would change "
-                "their places; `overread topics check` says more"
+                f"kafka: {record.topic} has {max(found) + 1} partitions, and the topology {partitions}: keys would "
+                "change their places; `overread topics check` says more"
             )
 
     def _abandon(self) -> None:

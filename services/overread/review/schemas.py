@@ -7,7 +7,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from overread.core.corrections import Verdict
+from overread.core.corrections import REASON_AT_MOST, Verdict
 from overread.core.events import Purpose, Source
 
 Pseudonym = Annotated[str, Field(min_length=1, max_length=128, pattern=r"^[A-Za-z0-9._:-]+$")]

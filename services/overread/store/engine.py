@@ -8,7 +8,7 @@ Readers get a snapshot and wait for nobody. What differs stands in sqlite.py and
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 from sqlalchemy import Connection, Engine, MetaData, Table, event, make_url
 from sqlalchemy.dialects import postgresql as dialect
@@ -108,13 +108,12 @@ def after_commit(tx: Connection, call: Callable[[], None]) -> None:
 def savepoint(tx: Connection) -> Iterator[None]:
     """Undo what an error leaves half done, and what would have been called after the commit; the error goes on."""
     calls = tx.info[_AFTER]
-    count = len(calls)
-    try:
+    before = [*calls]
+    with ExitStack() as undo:
+        undo.callback(lambda: calls.__setitem__(slice(None), before))
         with tx.begin_nested():
             yield
-    except BaseException:
-        del calls[count:]
-        raise
+        undo.pop_all()
 
 
 def upsert(table: Table) -> dialect.Insert:
