@@ -192,6 +192,17 @@ def test_a_bus_that_refuses_everything_stops_the_relay_before_all_is_set_aside(s
     assert found.refused <= 5
 
 
+def test_what_was_sent_before_the_brake_is_marked_and_not_sent_again(store: Store, there: Log) -> None:
+    there.refuses = lambda record: record.value not in {b"0", b"1"}
+    relay = Relay(store, there, "one")
+    relay.brake = 2
+    say(store, *numbers(0, 9))
+    for _ in range(3):
+        with pytest.raises(BusUnavailable, match="2 rows in a row"):
+            work(store, relay)
+    assert there.values() == ["0", "1"]
+
+
 def test_a_missing_topic_or_right_is_nobodys_row(store: Store, there: Log) -> None:
     def forbidden(_: Sequence[Record]) -> None:
         raise Misconfigured("this user lacks the right")

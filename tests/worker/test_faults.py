@@ -5,13 +5,14 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import pytest
 from sqlalchemy import Connection, insert
 
 from overread.core.codec import Envelope
-from overread.core.errors import InvalidEvent, StoreUnavailable
+from overread.core.errors import InvalidEvent, Misconfigured, StoreUnavailable
 from overread.core.events import Event, StudyPurged
 from overread.store.engine import Store
 from overread.worker import BrakeError, Worker
@@ -268,6 +269,29 @@ def test_a_duty_that_fails_leaves_events_and_other_duties_alone(store: Store) ->
     thread.join(10)
     assert not thread.is_alive()
     assert sorted(room.effects()) == ["a", "later", "s-1"]
+
+
+def test_a_duty_that_goes_on_failing_is_tried_ever_more_seldom(
+    store: Store, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(Worker, "patience", 0.4)
+    tries: list[float] = []
+
+    class Failing(Chore):
+        every = 0.01
+
+        def prepare(self) -> Any:
+            tries.append(time.monotonic())
+            raise Misconfigured("a topic is missing")
+
+    room = Room(store, duties=[Failing()])
+    end = time.monotonic() + 2.0
+    while time.monotonic() < end:
+        room.worker.perform_duties(threading.Event())
+    pauses = [later - before for before, later in pairwise(tries)]
+    assert 1 <= len(pauses) <= 5
+    assert min(pauses) >= 0.4
+    assert [record.exc_info for record in caplog.records if "failed" in record.message] == [None] * len(tries)
 
 
 def test_a_room_without_handlers_still_does_its_duties_and_stops(store: Store) -> None:
