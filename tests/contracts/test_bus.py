@@ -128,8 +128,9 @@ def test_another_name_takes_over_once_the_crashed_member_has_timed_out(broker: A
 def test_no_acknowledged_event_is_lost_on_kill_9(broker: Adapter, bus: Bus, topic: str) -> None:
     dice = random.Random(9)  # noqa: S311 - when to kill is no secret
     acknowledged: Counter[int] = Counter()
-    rounds = 5
-    for _ in range(rounds):
+    rounds = 0
+    while rounds < 5 or (acknowledged.total() <= 50 and rounds < 50):  # a busy machine needs more of them
+        rounds += 1
         with child("publish", broker, topic) as process:
             assert process.stdout is not None
             told = [process.stdout.readline()]  # it runs
