@@ -13,7 +13,7 @@ from overread_learn.printing import err, show, tabulate
 @app.command()
 def acls(
     bus: Annotated[
-        str | None, typer.Option(help="Such as kafka://host:9092.  [default: the setting bus_url]", metavar="URL")
+        str | None, typer.Option(help=r"Such as kafka://host:9092.  \[default: the setting bus_url]", metavar="URL")
     ] = None,
     command_config: Annotated[
         str | None, typer.Option(help="The file by which kafka-acls logs in, for --commands.", metavar="FILE")
