@@ -15,7 +15,6 @@ import pytest
 from kafka import KafkaProducer, TopicPartition
 
 from brokers import MARKS, admin, make_topics
-from overread.bus import kafka_client
 from overread.bus.dead_letters import dead_letter
 from overread.bus.kafka import KafkaBus
 from overread.bus.kafka_client import Access
@@ -61,25 +60,6 @@ def hear(consumer: KafkaConsumer, count: int) -> list[int]:
 
 def threads() -> set[threading.Thread]:
     return {thread for thread in threading.enumerate() if "kafka" in thread.name.lower()}
-
-
-class TestAccess:
-    @pytest.mark.parametrize("url", ["kafka://", "kafka://host", "kafka:host:9092", "kafka://user:secret@host:9092"])
-    def test_a_url_that_names_no_broker_is_refused_and_not_repeated(self, url: str) -> None:
-        with pytest.raises(Misconfigured, match="bus_url") as caught:
-            Access.from_url(url)
-        assert "secret" not in str(caught.value)
-
-    def test_a_url_names_some_brokers(self) -> None:
-        assert Access.from_url("kafka://one:9092,two:9093").servers == ("one:9092", "two:9093")
-
-    def test_what_opens_the_door_is_not_shown(self) -> None:
-        assert "secret" not in repr(Access(("host:1",), {"sasl_plain_password": "secret"}))
-
-    def test_without_crc32c_it_warns(self, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
-        monkeypatch.setattr(kafka_client, "find_spec", lambda _: None)
-        KafkaBus(Access(("host:1",)), {})
-        assert "crc32c" in caplog.text
 
 
 @pytest.mark.network

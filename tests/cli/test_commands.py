@@ -47,6 +47,18 @@ def test_every_command_explains_itself(path: tuple[str, ...]) -> None:
     assert len(said.output.splitlines()) > 5
 
 
+@pytest.mark.parametrize("path", ALL, ids=" ".join)
+def test_help_swallows_nothing_that_stands_in_brackets(path: tuple[str, ...], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "500")
+    command: Any = typer.main.get_command(program())
+    for name in path:
+        command = command.commands[name]
+    said = " ".join(CliRunner().invoke(program(), [*path, "--help"]).output.split())
+    written = [command.help, *(getattr(parameter, "help", None) for parameter in command.params)]
+    for text in filter(None, written):
+        assert all(word in said for word in text.replace("\\[", "[").split())
+
+
 def test_help_does_not_wait_for_what_only_rooms_need() -> None:
     import subprocess  # noqa: PLC0415
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 
 import pytest
 
 from cli.said import Run
-from overread.bus.dead_letters import dead_letter
+from overread.bus import settling
+from overread.bus.dead_letters import dead_letter, topic_of
 from overread.bus.port import Message, Partition, Record
+from overread.bus.settling import Letter, Origin
 from overread.config import load
 from overread.core.clock import utc_now
 from overread.core.codec import Envelope
@@ -19,6 +22,7 @@ from overread.core.events import COMMANDS, FACTS, CorrectionSubmitted
 from overread.house import House
 
 BY = ("--name", "on call", "--reason", "mended", "--json")
+ORIGINS = {topic_of(*origin): origin for origin in (Origin(COMMANDS, "review"), Origin(FACTS, "rollout"))}
 FOREIGN = b"Doe^Jane \x1b[2J\xff"
 
 
@@ -147,9 +151,51 @@ def test_drop_asks_first_and_hides(overread: Run) -> None:
         (("show", "abcdef"), "no letter 'abcdef'"),
         (("drop", "xyz", "--yes", *BY), "hexadecimal"),
         (("drop", "--all", "--yes"), "--name"),
+        (("list", "--offsets", "9-3"), "write 3-9"),
+        (("list", "--error", " "), "--error is blank"),
+        (("list", "--settled", "--offsets", "3"), "--settled"),
+        (("list", "--settled", "--parked"), "--settled"),
+        (("list", "--settled", "--error", "slices"), "--settled"),
+        (("drop", "abcdef", "--yes", *BY), "no letter 'abcdef'"),
+        (("replay", "abcdef", "--yes", *BY), "no letter 'abcdef'"),
+        (("drop", "--all", "--yes", "--name", "", "--reason", "mended"), "--name is blank"),
+        (("drop", "--all", "--yes", "--name", "on call", "--reason", " \t"), "--reason is blank"),
+        (("replay", "--all", "--yes", "--name", "\u00a0", "--reason", "mended"), "--name is blank"),
+        (("replay", "--all", "--yes", "--name", "on call", "--reason", ""), "--reason is blank"),
     ],
 )
 def test_a_mistake_is_exit_code_two(overread: Run, arguments: tuple[str, ...], named: str) -> None:
     said = overread("dlq", *arguments)
     assert said.code == 2
     assert named in said.err
+
+
+def test_first_digits_of_several_letters_settle_none_of_them(
+    overread: Run, letters: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = [f"abcd{number}" + "0" * 59 for number in range(5)]
+    digests = {each: names.pop(0) for each in sorted(letter.id for letter in settling.letters(letters.bus, ORIGINS))}
+    whole = Letter.id.func
+    monkeypatch.setattr(Letter, "id", property(lambda letter: digests[whole(letter)]))
+    for command in (("show", "abcd"), ("drop", "abcd", "--yes", *BY), ("replay", "abcd0", "abcd", "--yes", *BY)):
+        said = overread("dlq", *command)
+        assert (said.code, said.out) == (2, "")
+        assert "5 letters begin with 'abcd'" in said.err
+    assert overread("dlq", "list", "--settled", "--json").facts == []
+    assert overread("dlq", "drop", "abcd1", "abcd3", "--yes", *BY).facts == {"chosen": 2, "dropped": 2}
+    assert overread("dlq", "drop", "abcd1", "--yes", *BY).facts == {"chosen": 0, "dropped": 0}, "it is settled"
+    assert {row["letter"][:5] for row in overread("dlq", "list", "--settled", "--json").facts} == {"abcd1", "abcd3"}
+
+
+@pytest.mark.usefixtures("letters")
+def test_the_audit_is_chosen_by_topic_and_room_and_its_times_are_iso(overread: Run) -> None:
+    assert overread("dlq", "drop", "--all", "--yes", *BY).facts["dropped"] == 5
+    assert len(overread("dlq", "list", "--settled", "--json").facts) == 5
+    (row,) = overread("dlq", "list", "--settled", "--room", "rollout", "--json").facts
+    assert row["topic"] == topic_of(FACTS, "rollout")
+    assert len(overread("dlq", "list", "--settled", "--topic", COMMANDS, "--json").facts) == 4
+    assert overread("dlq", "list", "--settled", "--topic", FACTS, "--room", "review", "--json").facts == []
+    shown = overread("dlq", "show", row["letter"], "--json").facts
+    for said in (row["time"], shown["settled"]["time"], shown["time"]):
+        assert "T" in said
+        assert datetime.fromisoformat(said).tzinfo is not None

@@ -8,6 +8,7 @@ import pytest
 
 from brokers import MARKS, admin, make_topics
 from cli.said import Run
+from overread.bus import reading
 from overread.bus.kafka_client import Access
 from overread.bus.kafka_topics import Difference, Operator
 from overread.simulation.broker import Cluster, free_ports
@@ -96,6 +97,16 @@ class TestOnABroker:
             said = overread("--set", f"bus_url={bare.url}", "--set", "health_port=0", "run", room)
             assert said.code == 2
             assert f"overread topics apply --bus {bare.url}" in said.err
+
+    def test_letters_of_a_cluster_without_topics_are_not_waited_for(self, overread: Run, bare: Cluster) -> None:
+        for arguments in (("list", "--json"), ("show", "3f9a02c1")):
+            began = time.monotonic()
+            said = overread("--set", f"bus_url={bare.url}", "dlq", *arguments)
+            assert time.monotonic() - began < reading.PATIENCE / 2
+            assert (said.code, said.out) == (2, "")
+            (line,) = [line for line in said.err.splitlines() if "error:" in line]
+            assert line.endswith(f"its operator makes them: overread topics apply --bus {bare.url}")
+            assert not any(name in line for name in DEAD_LETTERS)
 
 
 def test_the_embedded_bus_has_no_topics_to_make(overread: Run) -> None:

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from importlib.util import find_spec
+from ipaddress import IPv6Address
 from typing import Any, Self, TypeVar
 
 from kafka import KafkaProducer
@@ -53,11 +54,24 @@ class Access:
 
     @classmethod
     def from_url(cls, url: str, **more: Any) -> Self:
-        """Return the access that `kafka://host:port[,host:port…]` describes."""
+        """Return the access that `kafka://host:port[,host:port…]` describes; an IPv6 address stands in brackets."""
         servers = tuple(url.removeprefix(SCHEME).split(","))
-        if not url.startswith(SCHEME) or not all(re.fullmatch(r"[^\s:/@]+:\d+", server) for server in servers):
-            raise Misconfigured("bus_url: it has to read kafka://host:port or kafka://host:port,host:port")
+        if not url.startswith(SCHEME) or not all(map(_is_server, servers)):
+            raise Misconfigured(  # the URL is not repeated: a password may stand in it
+                "bus_url: it has to read kafka://host:port or kafka://host:port,host:port, each port from 1 to 65535; "
+                "an IPv6 address as [::1]:9092; who we are stands in the settings kafka.*"
+            )
         return cls(servers, **more)
+
+
+def _is_server(text: str) -> bool:
+    """Whether it reads `host:port`, and nothing else stands in it."""
+    found = re.fullmatch(r"(?:\[([0-9a-fA-F:.]+)\]|[^\s:/@?#\[\]]+):([0-9]{1,5})", text)
+    if found is None or not 1 <= int(found[2]) <= 65535:
+        return False
+    with suppress(ValueError):
+        return found[1] is None or bool(IPv6Address(found[1]))
+    return False
 
 
 REFUSALS = re.compile(r"SaslAuthenticationFailed|UnsupportedSaslMechanism|IllegalSaslState|\[SSL|[Cc]ertificate")

@@ -111,7 +111,7 @@ class Choice(NamedTuple):
     """Part of why it was set aside, in either case."""
     parked: bool | None = None
     ids: tuple[str, ...] = ()
-    """Their first digits will do."""
+    """Their whole names: first digits may be several letters'."""
 
     def takes(self, letter: Letter) -> bool:
         """Return whether this letter is meant."""
@@ -122,7 +122,7 @@ class Choice(NamedTuple):
             and first <= letter.message.offset <= last
             and (self.error is None or self.error.casefold() in letter.error.casefold())
             and self.parked in {None, letter.parked}
-            and (not self.ids or letter.id.startswith(self.ids))
+            and (not self.ids or letter.id in self.ids)
         )
 
 

@@ -7,13 +7,13 @@ from typing import Annotated
 import typer
 
 from overread.cli.app import Json, app, settings
-from overread_learn.printing import show, tabulate
+from overread_learn.printing import err, show, tabulate
 
 
 @app.command()
 def acls(
     bus: Annotated[
-        str | None, typer.Option(help="Such as kafka://host:9092.  [default: the setting bus_url]", metavar="URL")
+        str | None, typer.Option(help=r"Such as kafka://host:9092.  \[default: the setting bus_url]", metavar="URL")
     ] = None,
     command_config: Annotated[
         str | None, typer.Option(help="The file by which kafka-acls logs in, for --commands.", metavar="FILE")
@@ -35,8 +35,14 @@ def acls(
 
     chosen = settings(bus_url=bus)
     user = chosen.kafka.user
+    servers = _servers(chosen.bus_url)
+    if "{room}" not in user:
+        err.print(
+            "kafka.user: it holds no {room}, so one user gets every right, another system's and the operator's among "
+            "them; set one such as overread-{room}",
+            soft_wrap=True,
+        )
     if as_commands:
-        servers = chosen.bus_url.removeprefix("kafka://") or "HOST:PORT"
         for line in commands(servers, command_config, user):
             typer.echo(line)
         return
@@ -50,3 +56,12 @@ def acls(
         for right in rights()
     ]
     show(rows, as_json=as_json, table=tabulate("rights", ("user", "may", "what", "why"), rows))
+
+
+def _servers(url: str) -> str:
+    """Return the brokers as kafka-acls takes them; of no cluster a word to put them in for."""
+    if not url:
+        return "HOST:PORT"
+    from overread.bus.kafka_client import Access
+
+    return ",".join(Access.from_url(url).servers)

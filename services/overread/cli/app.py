@@ -30,7 +30,7 @@ _given: dict[str, Any] = {}
 def _options(
     context: typer.Context,
     data: Annotated[
-        Path | None, typer.Option(help="The data directory.  [default: ./overread-data, or OVERREAD_DATA]")
+        Path | None, typer.Option(help=r"The data directory.  \[default: ./overread-data, or OVERREAD_DATA]")
     ] = None,
     config_file: Annotated[Path | None, typer.Option("--config", help="Settings in YAML.")] = None,
     assignments: Annotated[

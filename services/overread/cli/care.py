@@ -12,6 +12,7 @@ from rich.console import Group
 from overread.cli.app import Json, app, house, settings
 from overread.cli.doctor import examine
 from overread.cli.hospital import bar
+from overread.cli.rebuilt import rebuilt
 from overread.core.errors import Misconfigured
 from overread_learn.printing import err, out, show, tabulate
 
@@ -66,7 +67,9 @@ def replay(
         str | None,
         typer.Option(help="A file that does not exist yet, or the URL of an empty database.", metavar="FILE|URL"),
     ] = None,
-    until: Annotated[datetime | None, typer.Option(help="Leave out what came after (UTC).")] = None,
+    until: Annotated[
+        datetime | None, typer.Option(help="Leave out what came after. Without an offset, such as +01:00, it is UTC.")
+    ] = None,
     *,
     verify: Annotated[
         bool, typer.Option("--verify", help="Compare with the live state; exit code 1 if it differs.")
@@ -75,31 +78,39 @@ def replay(
 ) -> None:
     """Rebuild ledger and labels from the bus alone. With --verify alone what is rebuilt is thrown away again.
 
-    Verify while nobody works: a room that is still handling events differs from what they say.
+    Verify while nobody works: a room that is still handling events differs from what they say. What a replay made is
+    removed where it fails.
 
     Examples:
         overread replay --verify
-        overread replay --into rebuilt.db --until 2026-03-04
+        overread replay --into rebuilt.db --until 2026-03-04T08:00:00+01:00
         overread replay --into postgresql://overread@host/rebuilt --verify
     """
-    from overread.replay import differences, fresh
+    from overread.replay import differences
     from overread.replay import replay as rebuild
 
+    if into is not None and not into.strip():
+        raise Misconfigured("--into is empty; name a file or a URL (is a variable of the shell not set?)")
     if into is None and not verify:
         raise Misconfigured("say where to: --into FILE or --into URL; or --verify alone")
     if until and verify:
         raise Misconfigured("--verify compares with what is live now, so it takes no --until")
-    with house() as opened, TemporaryDirectory() as scratch, bar() as progress:
-        target = fresh(into or f"{scratch}/rebuilt.db")
+    if until and until.tzinfo is None:
+        until = until.replace(tzinfo=UTC)
+    with (
+        house() as opened,
+        TemporaryDirectory() as scratch,
+        rebuilt(into or f"{scratch}/rebuilt.db") as target,
+        bar() as progress,
+    ):
         task = progress.add_task("replaying", total=None)
         replayed = rebuild(
             opened.bus,
             target,
-            until=until.replace(tzinfo=UTC) if until else None,
+            until=until,
             on_progress=lambda number: progress.advance(task, number),
         )
         found = differences(opened.store, target) if verify else []
-        target.close()
     facts = {**replayed._asdict(), **({"differences": found} if verify else {})}
     show(facts, as_json=as_json, table=tabulate("replayed", tuple(facts), [facts]))
     if found:

@@ -106,7 +106,7 @@ def generate(
 @app.command()
 def read(
     truth: Annotated[Path, typer.Option("--simulate", help="truth.csv: a simulated radiologist answers by it.")],
-    url: Annotated[str | None, typer.Option(help="The page's address.  [default: this house's]")] = None,
+    url: Annotated[str | None, typer.Option(help=r"The page's address.  \[default: this house's]")] = None,
     reader: Annotated[str, typer.Option(help="The reader's name in the ledger.")] = "simulated",
     error_rate: Annotated[float, typer.Option(min=0, max=1, help="Share of verdicts that are wrong.")] = 0.02,
     unsure_rate: Annotated[float, typer.Option(min=0, max=1, help="Share of reads left unsure.")] = 0.02,

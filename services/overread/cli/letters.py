@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from overread.bus.dead_letters import ADDED
 
 if TYPE_CHECKING:
-    from overread.bus.settling import Letter
+    from overread.bus.settling import Letter, Settled
 
 
 def line(letter: Letter) -> dict[str, Any]:
@@ -27,6 +27,11 @@ def line(letter: Letter) -> dict[str, Any]:
         "attempts": int(attempts) if attempts.isdigit() and len(attempts) < 10 else None,
         "error": _legible(letter.error.encode(), shown=True),
     }
+
+
+def entered(row: Settled) -> dict[str, Any]:
+    """Return a row of the audit."""
+    return {**row._asdict(), "time": row.time.isoformat()}
 
 
 def grouped(found: Iterable[Letter]) -> list[dict[str, Any]]:

@@ -27,20 +27,21 @@ log = logging.getLogger(__name__)
 
 @app.command()
 def up(
-    port: Annotated[int | None, typer.Option(help="DICOM port.  [default: 11112]")] = None,
-    page_port: Annotated[int | None, typer.Option(help="The page's port.  [default: 8042]")] = None,
+    port: Annotated[int | None, typer.Option(help=r"DICOM port.  \[default: 11112]")] = None,
+    page_port: Annotated[int | None, typer.Option(help=r"The page's port.  \[default: 8042]")] = None,
     application: Annotated[str | None, typer.Option(help="CAD application, by name or TOML file.")] = None,
     weights: Annotated[
         Path | None,
         typer.Option(exists=True, dir_okay=False, help="ImageNet weights by file."),
     ] = None,
     bus: Annotated[
-        str | None, typer.Option(help="Such as kafka://host:9092.  [default: embedded in the database]", metavar="URL")
+        str | None,
+        typer.Option(help=r"Such as kafka://host:9092.  \[default: embedded in the database]", metavar="URL"),
     ] = None,
     store: Annotated[
         str | None,
         typer.Option(
-            help="Such as postgresql://user@host/database, with PGPASSWORD.  [default: SQLite]", metavar="URL"
+            help=r"Such as postgresql://user@host/database, with PGPASSWORD.  \[default: SQLite]", metavar="URL"
         ),
     ] = None,
     *,
@@ -149,7 +150,7 @@ def _serve(opened: object, name: str, stop: threading.Event) -> None:
     worker = opened.worker(room)
     started = []
     health = None
-    announced = False
+    announced = ""
     file = room_file(opened.settings.data, name)
     try:
         for service in room.services:
@@ -163,7 +164,7 @@ def _serve(opened: object, name: str, stop: threading.Event) -> None:
         draft = file.with_suffix(".draft")
         draft.write_text(json.dumps(facts))
         draft.replace(file)
-        announced = True
+        announced = json.dumps(facts)
         if opened.settings.bus_url:  # after the services: pixels and answers are taken while a broker is away
             _find_topics(opened.settings, name)
         worker.run(stop)
@@ -174,5 +175,11 @@ def _serve(opened: object, name: str, stop: threading.Event) -> None:
             service.close()
         if health is not None:
             health.close()
-        if announced:  # else the file is that of a room that lives
-            file.unlink(missing_ok=True)
+        _withdraw(file, announced)
+
+
+def _withdraw(file: Path, announced: str) -> None:
+    """Remove what we wrote; where another process of this room stands in the file, it lives and is to be found."""
+    with suppress(FileNotFoundError):
+        if file.read_text() == announced:
+            file.unlink()

@@ -22,10 +22,10 @@ topics = typer.Typer(
 app.add_typer(topics, name="topics")
 
 Bus = Annotated[
-    str | None, typer.Option(help="Such as kafka://host:9092.  [default: the setting bus_url]", metavar="URL")
+    str | None, typer.Option(help=r"Such as kafka://host:9092.  \[default: the setting bus_url]", metavar="URL")
 ]
 Replicas = Annotated[
-    int | None, typer.Option(min=1, help="Of each partition.  [default: 3, or one a broker where there are fewer]")
+    int | None, typer.Option(min=1, help=r"Of each partition.  \[default: 3, or one a broker where there are fewer]")
 ]
 
 
