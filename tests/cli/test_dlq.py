@@ -7,11 +7,12 @@ from datetime import datetime
 from pathlib import Path
 
 import pytest
+from sqlalchemy import func, select, update
 
 from cli.said import Run
 from overread.bus import settling
 from overread.bus.dead_letters import dead_letter, topic_of
-from overread.bus.port import Message, Partition, Record
+from overread.bus.port import LARGEST, Message, Partition, Record
 from overread.bus.settling import Letter, Origin
 from overread.config import load
 from overread.core.clock import utc_now
@@ -20,6 +21,7 @@ from overread.core.corrections import Verdict
 from overread.core.errors import InvalidEvent, NotYetKnown
 from overread.core.events import COMMANDS, FACTS, CorrectionSubmitted
 from overread.house import House
+from overread.store.tables import outbox
 
 BY = ("--name", "on call", "--reason", "mended", "--json")
 ORIGINS = {topic_of(*origin): origin for origin in (Origin(COMMANDS, "review"), Origin(FACTS, "rollout"))}
@@ -199,3 +201,25 @@ def test_the_audit_is_chosen_by_topic_and_room_and_its_times_are_iso(overread: R
     for said in (row["time"], shown["settled"]["time"], shown["time"]):
         assert "T" in said
         assert datetime.fromisoformat(said).tzinfo is not None
+
+
+def test_a_message_too_large_for_a_letter_is_shown_by_its_place(overread: Run, opened: House) -> None:
+    large = command(1)
+    set_aside(opened, Record(large.topic, large.key, b"{" * LARGEST, large.headers), 3, InvalidEvent("no JSON"))
+    (listed,) = overread("dlq", "list", "--each", "--json").facts
+    shown = overread("dlq", "show", listed["letter"], "--json")
+    assert shown.code == 0
+    assert "it stands in" in shown.out
+    assert overread("dlq", "replay", "--all", "--yes", *BY).code == 1
+
+
+def test_what_the_broker_would_not_take_is_tried_again(overread: Run, opened: House) -> None:
+    assert overread("dlq", "release", "--json").facts == {"released": 0}
+    with opened.store.writing() as tx:
+        opened.outbox(tx, [command(1), command(2)])
+        tx.execute(update(outbox).values(refused="too large"))
+    assert overread("dlq", "release", "--json").code == 1  # nobody said yes
+    assert overread("dlq", "release", "--yes", "--json").facts == {"released": 2}
+    with opened.store.reading() as tx:
+        assert tx.execute(select(func.count()).where(outbox.c.refused.is_not(None))).scalar_one() == 0
+        assert tx.execute(select(func.count()).select_from(outbox)).scalar_one() == 2

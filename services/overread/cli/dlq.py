@@ -183,6 +183,30 @@ def drop(
     show(facts, as_json=as_json, table=tabulate("dropped", tuple(facts), [facts]))
 
 
+@dlq.command()
+def release(*, yes: Yes = False, as_json: Json = False) -> None:
+    """Send again what the broker would not take (`overread status` counts it), behind all that waits.
+
+    No letter, and in no topic: the relay keeps such a row in the outbox, with the reason. Mend the cause first.
+
+    Example:
+        overread dlq release --yes
+    """
+    from overread.bus.relay import release as put_back
+    from overread.bus.relay import standing
+
+    with house() as opened:
+        with opened.store.reading() as tx:
+            refused = standing(tx).refused
+        if refused and not yes:
+            typer.confirm(
+                f"{refused} rows that the broker would not take are tried again. Go on?", abort=True, err=True
+            )
+        with opened.store.writing() as tx:
+            facts = {"released": put_back(tx) if refused else 0}
+    show(facts, as_json=as_json, table=tabulate("sent again", tuple(facts), [facts]))
+
+
 def _act(name: str, reason: str) -> Act:
     """Refuse an audit that says nothing."""
     from overread.bus.settling import Act
