@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,23 +26,17 @@ def rebuilt(into: str) -> Iterator[Store]:
     from overread.replay import fresh
 
     file = _file(into)
-    ours = file is not None and not file.exists()
-    target = None
-    try:
+    with ExitStack() as undo:  # Ctrl-C undoes it, too
+        made = file is not None and not file.exists()
+        if file is not None and made:
+            undo.callback(_remove, file)
         target = fresh(into)
-        yield target
-    except BaseException:  # Ctrl-C, too
-        if target is not None:
-            target.close()
-        if file is not None and ours:
-            _remove(file)
-        elif target is not None:
-            with suppress(OverreadError):  # what failed first says more
-                _drop(target)
-        raise
-    finally:
-        if target is not None:
-            target.close()
+        if not made:
+            undo.callback(_drop, target)
+        closed = undo.enter_context(closing(target))
+        yield closed
+        undo.pop_all()
+        target.close()
 
 
 def _file(into: str) -> Path | None:
@@ -70,6 +64,7 @@ def _drop(target: Store) -> None:
 
     from overread.store.engine import metadata
 
-    with target.writing() as tx:
+    with suppress(OverreadError), target.writing() as tx:  # what failed first says more
         metadata.drop_all(tx)
         Table("alembic_version", MetaData()).drop(tx, checkfirst=True)
+    target.close()
