@@ -141,8 +141,9 @@ class KafkaConsumer:
         except (OffsetOutOfRangeError, LogTruncationError) as error:
             self._drop()
             raise Misconfigured(
-                f"{what}: the log no longer holds where the group stood ({error}): events are gone that this room has "
-                f"not read; rebuild it by `overread replay`, or set its offsets"
+                f"{what}: the log does not hold where the group stood ({error}): events are gone that it has not read, "
+                "or the topic was made anew. Without its rows in the table `offsets` the room reads what is there from "
+                "the beginning, and passes over what it has handled"
             ) from error
         except FencedInstanceIdError as error:
             self._drop()
