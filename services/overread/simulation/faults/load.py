@@ -76,7 +76,7 @@ class Clients:
         rate: corrections a second of each, at most.
         seed: of all that is drawn.
         poison: share of records beside the commands that nobody can read; some go to the facts' topic.
-        padding: bytes of each correction's reason.
+        padding: bytes of a header beside each command, which nobody reads.
     """
 
     def __init__(
@@ -95,7 +95,7 @@ class Clients:
         self._submit = Submit(store, outbox, NoImages(), Review(), utc_now)
         self._store, self._bus, self._rate, self._poison = store, bus, rate, poison
         self._partitions = TOPICS[COMMANDS].partitions
-        self._reason = "x" * padding or None
+        self._beside = {"x-padding": b"x" * padding} if padding else {}
         self._stop = threading.Event()
         self._closed = ExitStack()
         self._history = self._closed.enter_context(opened(history))
@@ -180,7 +180,7 @@ class Clients:
             if self._ahead() > AHEAD_AT_MOST:
                 continue
             batch = list(itertools.islice(clicks, BATCH))
-            records = [self._envelope(click).record() for click in batch]
+            records = [self._record(click) for click in batch]
             records += [record for record in records if draw.random() < AGAIN]
             for _ in range(len(batch)):
                 if draw.random() < self._poison:
@@ -209,16 +209,16 @@ class Clients:
             else:
                 return
 
-    def _envelope(self, click: Click) -> Envelope[CorrectionSubmitted]:
+    def _record(self, click: Click) -> Record:
         command = CorrectionSubmitted(
             candidate=click.candidate,
             study=click.study,
             verdict=click.verdict,
             reader="another system",
             expected_version=click.version,
-            reason=self._reason,
         )
-        return Envelope(command, "another-system", click.key)
+        said = Envelope(command, "another-system", click.key).record()
+        return Record(said.topic, said.key, said.value, {**said.headers, **self._beside})
 
     def _bad(self, draw: random.Random, good: Record) -> Record:
         topic = draw.choice((COMMANDS, FACTS))
