@@ -125,7 +125,7 @@ class Hospital:
                 except (GateFailed, StoreUnavailable):
                     continue
 
-    def wait_for(self, what: str, happened: Callable[[dict[str, Any]], bool], seconds: float = 600) -> dict[str, Any]:
+    def wait_for(self, what: str, happened: Callable[[dict[str, Any]], bool], seconds: float = 240) -> dict[str, Any]:
         """Wait, signing meanwhile, until the status says so."""
         deadline = time.monotonic() + seconds
         while True:
