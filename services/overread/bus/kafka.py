@@ -168,10 +168,9 @@ def _encoded(record: Record) -> dict[str, Any]:
         InvalidEvent: the record is too large, or its key is no text.
     """
     try:
-        key = record.key.encode()
-        "".join(record.headers).encode()
+        key, size = record.key.encode(), size_of(record)
     except UnicodeEncodeError as error:
         raise InvalidEvent(f"{record.topic}: a key or a header's name is no text that has UTF-8: {error}") from error
-    if (size := size_of(record)) > LARGEST:
+    if size > LARGEST:
         raise InvalidEvent(f"{record.topic}: a record of {size} bytes is too large; the bus takes {LARGEST}")
     return {"key": key, "value": record.value, "headers": list(record.headers.items())}

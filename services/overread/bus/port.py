@@ -55,9 +55,13 @@ class Message:
 
 
 def size_of(record: Record) -> int:
-    """Return the bytes of a record, as `LARGEST` counts them."""
-    headers = sum(len(name.encode(errors="replace")) + len(value) for name, value in record.headers.items())
-    return len(record.key.encode(errors="replace")) + len(record.value or b"") + headers
+    """Return the bytes of a record, as `LARGEST` counts them.
+
+    Raises:
+        UnicodeEncodeError: its key or a header's name is no text that has UTF-8.
+    """
+    names = "".join((record.key, *record.headers)).encode()
+    return len(names) + len(record.value or b"") + sum(map(len, record.headers.values()))
 
 
 class Consumer(Protocol):

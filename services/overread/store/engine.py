@@ -108,9 +108,13 @@ def after_commit(tx: Connection, call: Callable[[], None]) -> None:
 def savepoint(tx: Connection) -> Iterator[None]:
     """Undo what an error leaves half done, and what would have been called after the commit; the error goes on."""
     calls = tx.info[_AFTER]
-    before = [*calls]
+    kept = len(calls)
+
+    def forget() -> None:
+        del calls[kept:]
+
     with ExitStack() as undo:
-        undo.callback(lambda: calls.__setitem__(slice(None), before))
+        undo.callback(forget)
         with tx.begin_nested():
             yield
         undo.pop_all()
