@@ -86,20 +86,16 @@ class Show(Effect, Together):
         score = {name: entry.excluded[name] for name in scores[0] if name.startswith("score")}
         later = or_(candidates.c.score_time.is_(None), candidates.c.score_time <= entry.excluded.score_time)
         tx.execute(entry.on_conflict_do_update(index_elements=["candidate"], set_=score, where=later), scores)
-        said = [
-            {
-                "version": envelope.event.version,
-                "sha256": envelope.event.model,
-                "cleared": envelope.event.cleared,
-                "seen": envelope.time,
-            }
-            for envelope, _ in batch
-        ]
+        said: dict[tuple[int, str], dict[str, object]] = {}
+        for envelope, _ in sorted(batch, key=lambda work: work.envelope.time):  # a batch names few models, many times
+            event = envelope.event
+            row = {"version": event.version, "sha256": event.model, "cleared": event.cleared, "seen": envelope.time}
+            said[event.version, event.model] = row
         model = upsert(models)
         seen = {name: model.excluded[name] for name in ("cleared", "seen")}
         newer = models.c.seen <= model.excluded.seen
         keys = ["version", "sha256"]
-        tx.execute(model.on_conflict_do_update(index_elements=keys, set_=seen, where=newer), said)
+        tx.execute(model.on_conflict_do_update(index_elements=keys, set_=seen, where=newer), [*said.values()])
         return ()
 
 
