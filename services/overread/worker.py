@@ -21,12 +21,12 @@ from sqlalchemy import Connection
 
 from overread import metrics, tracing
 from overread.bus.place import Place
-from overread.bus.port import Bus, Consumer, Message, Partition, Record
-from overread.core.codec import decode
+from overread.bus.port import Bus, Consumer, Partition, Record
 from overread.core.errors import Fenced, InvalidEvent, Misconfigured, OverreadError, Retryable
 from overread.core.events import Event
-from overread.effects import Effects, Ready
+from overread.effects import Effects
 from overread.handler import Duty, Effect, Handler, Outbox, name
+from overread.ready import Ready, decoded
 from overread.store import deliveries
 from overread.store.engine import Store
 
@@ -46,29 +46,6 @@ class BrakeError(OverreadError):
 
 class _StoppedError(Exception):
     """The room was told to stop while something was away; what is in hand comes again."""
-
-
-def _decoded(message: Message) -> Ready:
-    record = message.record
-    try:
-        envelope = decode(record.headers, record.value)
-        if record.headers["ce_type"] == envelope.event.type.encode():  # else an old type's, upcast
-            _check_place(message, envelope.event)
-        return Ready(message, envelope, [])
-    except InvalidEvent as error:
-        return Ready(message, None, [], error)
-
-
-def _check_place(message: Message, event: Event) -> None:
-    """Make sure that an event stands where its type does: rights are given by topic, and order is by key.
-
-    Raises:
-        InvalidEvent: it stands on another topic, or under another key than its own.
-    """
-    if message.partition.topic != event.topic:
-        raise InvalidEvent(f"{event.type} has no place on {message.partition.topic}")
-    if message.record.key != event.key:
-        raise InvalidEvent(f"{event.type}: the record's key is not the event's own, so it would lose its order")
 
 
 def _ends(batch: Sequence[Ready]) -> dict[Partition, int]:
@@ -173,10 +150,10 @@ class Worker:
             if not messages:
                 return 0
             began = time.monotonic()
-            decoded = [_decoded(message) for message in messages]
-            handled = self._patiently(lambda: self._find_handled(decoded), stop)
+            fresh = [decoded(message) for message in messages]
+            handled = self._patiently(lambda: self._find_handled(fresh), stop)
             ready = []
-            for item in decoded:
+            for item in fresh:
                 ready.append(self._ready(item, handled, stop))
                 place.keep_alive()
             spent = time.monotonic() - began
@@ -241,7 +218,7 @@ class Worker:
             raise  # the database's trouble, not an event's: the whole batch comes again
         except Exception:  # noqa: BLE001 - some event's own, of whatever kind: which one is found one by one
             log.info("%s: a batch failed and is taken apart", self.room)
-            self._write(batch, self._effects.of_each)
+            self._write(batch, self._apply_each)
         ends = _ends(batch)
         dead = sum(item.dead is not None and not item.parked for item in batch)
         parked = sum(item.parked for item in batch)
@@ -256,6 +233,22 @@ class Worker:
         except Retryable as error:  # the SQL offset is the truth; the next commit tells the bus
             log.info("%s: the bus did not take the commit", self.room, extra={"reason": str(error)})
         self._brake(batch)
+
+    def _apply_each(self, tx: Connection, batch: Sequence[Ready]) -> list[Record]:
+        """Apply a batch event by event: one that fails becomes a dead letter."""
+        said: list[Record] = []
+        for item in batch:
+            try:
+                said += self._effects.of_one(tx, item) if item.lives else []
+            except (Retryable, Misconfigured):
+                raise
+            except Exception as error:
+                item.dead = error
+                if not isinstance(error, InvalidEvent):
+                    log.exception("%s: apply failed", self.room, extra={"event": item.told.id})
+            if item.dead is not None:
+                said.append(self._effects.letter(item))
+        return said
 
     def _brake(self, batch: Sequence[Ready]) -> None:
         longest = 0
