@@ -7,12 +7,14 @@ import uuid
 from typing import Any
 
 import pytest
+from sqlalchemy import delete
 
 from overread.core.corrections import Verdict
-from overread.core.errors import StoreUnavailable
+from overread.core.errors import InvalidEvent, StoreUnavailable
 from overread.core.events import CorrectionRefused, CorrectionSubmitted, FindingCorrected, Place, StudyPurged
 from overread.review import tables
 from overread.store.engine import Store
+from overread.store.tables import inbox
 
 
 @pytest.fixture(autouse=True)
@@ -81,6 +83,38 @@ def test_a_key_serves_one_request_only(room: Any, other: dict[str, Any]) -> None
     problem(room.post("c-1", key=key, **({"verdict": "confirmed", "reader": "a"} | other)), 422, "key-reused")
 
 
+@pytest.mark.parametrize(
+    ("key", "said", "what"),
+    [
+        ("1", {}, "ce_id"),
+        ("a key", {}, "ce_id"),
+        ("k" * 129, {}, "ce_id"),
+        ("k-" * 8, {"reader": ""}, "reader"),
+        ("k-" * 8, {"reader": "r" * 65}, "reader"),
+        ("k-" * 8, {"reader": "a\nb"}, "reader"),
+        ("k-" * 8, {"reason": "x" * 501}, "reason"),
+    ],
+)
+def test_a_command_that_the_ledger_would_not_take_is_no_event(
+    room: Any, key: str, said: dict[str, str], what: str
+) -> None:
+    words = {"candidate": "c-1", "study": "s-1", "verdict": Verdict.CONFIRMED, "reader": "sr", "expected_version": 0}
+    with pytest.raises(InvalidEvent, match=what):
+        room.hear(CorrectionSubmitted(**(words | said)), key=key)
+    assert room.rows(tables.verdicts) == []
+
+
+def test_an_id_that_names_another_correction_in_the_ledger_is_no_event_and_writes_no_fact(room: Any) -> None:
+    words = {"study": "s-1", "verdict": Verdict.CONFIRMED, "reader": "sr", "expected_version": 0}
+    key = str(uuid.uuid4())
+    room.hear(CorrectionSubmitted(candidate="c-1", **words), key=key)
+    with room.store.writing() as tx:  # a ledger whose inbox is another database's
+        tx.execute(delete(inbox))
+    with pytest.raises(InvalidEvent, match="another correction"):
+        room.hear(CorrectionSubmitted(candidate="c-1", **(words | {"expected_version": 1})), key=key)
+    assert len(room.rows(tables.verdicts)) == 1
+
+
 def test_a_key_that_the_bus_has_used_is_refused(room: Any) -> None:
     key = str(uuid.uuid4())
     command = CorrectionSubmitted(
@@ -134,6 +168,7 @@ def test_stale_versions_are_refused(room: Any) -> None:
         ({"candidate": "c-1", "verdict": "confirmed", "reader": "r" * 65}, 422, "reader-malformed"),
         ({"candidate": "c-1", "verdict": "confirmed", "key": "short"}, 400, "key-malformed"),
         ({"candidate": "c-1", "verdict": "confirmed", "key": "k" * 129}, 400, "key-malformed"),
+        ({"candidate": "c-1", "verdict": "confirmed", "key": 'mid"dle-of-it"s'}, 400, "key-malformed"),
     ],
 )
 def test_each_refusal_has_its_status(room: Any, request_: dict[str, Any], status: int, kind: str) -> None:

@@ -16,6 +16,9 @@ from kafka.coordinator.base import MemberState
 
 from overread.core.errors import Misconfigured
 
+FENCED, WITHIN = 3, 60.0
+"""So often within so many seconds another takes our name before we end."""
+
 
 def remember_joins(consumer: Any) -> None:
     """Give a consumer's coordinator the memory. Call it before the first `poll`.
@@ -53,10 +56,6 @@ def is_fenced(consumer: Any) -> bool:
     successor.
     """
     return has_joined(consumer) and not consumer._coordinator._heartbeat_enabled  # noqa: SLF001
-
-
-FENCED, WITHIN = 3, 60.0
-"""So often within so many seconds."""
 
 
 class Rivals:

@@ -33,10 +33,9 @@ def rebuilt(into: str) -> Iterator[Store]:
         target = fresh(into)
         if not made:
             undo.callback(_drop, target)
-        closed = undo.enter_context(closing(target))
-        yield closed
+        with closing(target):
+            yield target
         undo.pop_all()
-        target.close()
 
 
 def _file(into: str) -> Path | None:

@@ -39,7 +39,7 @@ REASON_AT_MOST = 500
 READER = re.compile(r"[^\x00-\x1f\x7f]{1,64}")
 """What a reader may be called."""
 NAME = re.compile(r"[A-Za-z0-9._:-]{8,128}")
-"""What a correction may be called: a UUID as a rule, and nothing that two systems would think of."""
+"""What a correction may be called: a UUID as a rule, and no mere number."""
 
 MOVES = frozenset({Verdict.AMENDED, Verdict.ADDED})
 """The verdicts that carry a place."""

@@ -19,6 +19,7 @@ from overread.store.engine import upsert
 
 TURN = {Purpose.ACQUISITION: 0, Purpose.REFERENCE: 1, Purpose.AUDIT: 2}
 """Whose turn it is at equal rank."""
+PLACE = ("series", "slice", "x", "y")
 
 
 class List(Effect, Together):
@@ -37,9 +38,6 @@ class List(Effect, Together):
         }
         tx.execute(entry.on_conflict_do_update(index_elements=["candidate"], set_={**said, **kept}), rows)
         return ()
-
-
-PLACE = ("series", "slice", "x", "y")
 
 
 def _candidate(event: CandidateReceived) -> dict[str, object]:

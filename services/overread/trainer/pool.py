@@ -17,6 +17,9 @@ from overread.store.engine import upsert
 from overread.store.lists import listed
 from overread.trainer.tables import trainer_labels, trainer_learnt, trainer_pool, trainer_requests, trainer_scores
 
+CHANGING = ("series", "slice", "x", "y", "label", "agreement", "readers", "verdict", "version")
+"""What a later verdict may change about a label."""
+
 
 class Admit(Effect, Together):
     """A candidate enters the pool."""
@@ -93,21 +96,13 @@ class Learn(Effect, Together):
     def apply_all(self, tx: Connection, batch: Sequence[Work]) -> Sequence[Event]:
         """Replace the label, never by an older version; of locked patients note only that they were read."""
         read = update(trainer_pool).where(trainer_pool.c.candidate == bindparam("of")).values(read=bindparam("is_read"))
-        tx.execute(read, [{"of": fact.candidate, "is_read": fact.readers > 0} for fact in _facts(batch)])
+        tx.execute(read, [{"of": told.event.candidate, "is_read": told.event.readers > 0} for told, _ in batch])
         if rows := [_label(envelope) for envelope, _ in batch if envelope.event.split is not Split.LOCKED]:
             entry = upsert(trainer_labels)
             said = {name: entry.excluded[name] for name in CHANGING}
             newer = trainer_labels.c.version < entry.excluded.version
             tx.execute(entry.on_conflict_do_update(index_elements=["candidate"], set_=said, where=newer), rows)
         return ()
-
-
-CHANGING = ("series", "slice", "x", "y", "label", "agreement", "readers", "verdict", "version")
-"""What a later verdict may change about a label."""
-
-
-def _facts(batch: Sequence[Work]) -> list[FindingCorrected]:
-    return [envelope.event for envelope, _ in batch]
 
 
 def _label(envelope: Envelope[FindingCorrected]) -> dict[str, object]:
