@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from overread_learn.applications import Application
-from overread_learn.depth import Cohort, Finding, Held, Key, Network, find, stratified, wished
+from overread_learn.depth import SCRATCH, Cohort, Finding, Held, Key, Network, find, stratified, wished
 from overread_learn.depth.cache import PATCHES
 from overread_learn.experiment.comparison import OtherRules, commit, write
 from overread_learn.experiment.learner import use_threads
@@ -116,6 +116,8 @@ class DepthStudy:
             facts = {"labels": material.labels[test].tolist(), "patients": [material.patients[at] for at in test]}
             table = {"setting": setting, "test": facts, "findings": []}
         table["findings"].append(row)
+        # They end in whatever order; the file is the same either way.
+        table["findings"].sort(key=_place)
         write(self.file, table)
 
 
@@ -151,6 +153,12 @@ def cohort(material: Material) -> Cohort:
 def _learning(material: Material) -> list[int]:
     found: list[int] = np.flatnonzero(~material.test & ~material.validation).tolist()
     return found
+
+
+def _place(row: dict[str, Any]) -> tuple[int, bool, int, int]:
+    """Return where a finding stands among others: by share, then depth, from scratch last, then seed."""
+    scratch = row["depth"] == SCRATCH
+    return row["share"], scratch, 0 if scratch else row["depth"], row["seed"]
 
 
 def _without_seed(recipe: Any) -> dict[str, Any]:
