@@ -55,6 +55,14 @@ def test_first_seeds_first_and_scratch_last(study: DepthStudy) -> None:
     assert wide.wished() == [(*each, seed) for seed in (0, 1) for each in shares]
 
 
+def test_findings_stand_in_one_order_however_they_ended(study: DepthStudy) -> None:
+    study.file.parent.mkdir()
+    ended: list[int | str] = [10, SCRATCH, 2, 1]
+    for depth in ended:
+        study.keep(row(depth), study.setting())
+    assert [depth for _, depth, _ in study.read()] == [1, 2, 10, SCRATCH]
+
+
 def test_findings_of_other_circumstances_share_no_table(study: DepthStudy) -> None:
     study.file.parent.mkdir()
     study.keep(row(1), study.setting())
