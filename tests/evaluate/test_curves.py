@@ -3,7 +3,7 @@ import pytest
 from numpy.typing import NDArray
 
 from overread_learn.evaluate import OneClass, Summary, alc, labels_to_reach, macro_auc, summarise
-from overread_learn.evaluate.curves import Runs
+from overread_learn.evaluate.curves import Runs, seed_weights
 
 BUDGETS = [50, 100, 200, 400]
 Steps = list[tuple[int, NDArray[np.floating]]]
@@ -113,13 +113,13 @@ def test_a_target_that_is_reached_in_some_replicates_has_an_open_end() -> None:
 
 
 def brute(runs: Runs, trial: Trial, replicates: int) -> dict[str, list[float]]:
-    """Draw patients and seeds anew for each replicate, and repeat the drawn candidates."""
+    """Draw patients, and one seed fewer than there are, anew for each replicate, and repeat the drawn candidates."""
     rng = np.random.default_rng(11)
     members = [np.flatnonzero(trial.patients == name) for name in np.unique(trial.patients)]
     areas: dict[str, list[float]] = {name: [] for name in runs}
     for _ in range(replicates):
         drawn = np.concatenate([members[index] for index in rng.integers(0, len(members), len(members))])
-        seeds = rng.integers(0, 3, 3)
+        seeds = rng.integers(0, 3, 2)
         for name, of in runs.items():
             curves = [[macro_auc(trial.truth[drawn], scores[drawn]) for _, scores in of[seed]] for seed in seeds]
             areas[name].append(alc(BUDGETS, np.mean(curves, axis=0), "log2"))
@@ -181,3 +181,17 @@ def test_what_is_refused() -> None:
         summarise({"random": {0: [(0, runs["random"][0][0][1])]}}, trial.patients, trial.truth)
     with pytest.raises(OneClass):
         summarise(runs, trial.patients, np.zeros_like(trial.truth))
+
+
+@pytest.mark.parametrize("seeds", [2, 3, 5, 20])
+def test_a_mean_over_seeds_varies_as_the_seeds_themselves_say(seeds: int) -> None:
+    """By s^2 / n; drawing n of n would make it (n - 1) / n of that: a half of it, for two seeds."""
+    values = np.random.default_rng(seeds).normal(size=seeds)
+    observed, *drawn = seed_weights(range(seeds), 20_000, 0) @ values
+    assert observed == pytest.approx(values.mean())
+    assert np.mean(drawn) == pytest.approx(values.mean(), abs=0.03)
+    assert np.var(drawn) == pytest.approx(values.var(ddof=1) / seeds, rel=0.05)
+
+
+def test_one_seed_says_nothing_of_others() -> None:
+    assert (seed_weights([7], 5, 0) == 1).all()

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
+import subprocess
+import sys
 from dataclasses import replace
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 
+import overread_learn
 from overread_learn.acquisition.strategy import meaning
 from overread_learn.experiment.comparison import Comparison, OtherRules
 from overread_learn.experiment.protocol import Protocol
@@ -39,6 +45,42 @@ def test_a_run_of_what_auto_stands_for_is_autos_run(tmp_path: Path, protocol: Pr
     kept(tmp_path, protocol, strategy=meaning("auto"))
     assert literal.read()["auto", 0] == {**literal.read()[meaning("auto"), 0], "strategy": "auto"}
     assert {run["strategy"] for run in literal.run(1, lambda _: None)} == {"auto", meaning("auto")}
+
+
+@pytest.mark.parametrize("content", ["", "[]", '{"strategies": {}, "summary": {}}'])
+def test_a_file_that_is_of_no_run_is_named(tmp_path: Path, protocol: Protocol, content: str) -> None:
+    comparison = kept(tmp_path, protocol)
+    (tmp_path / "labels.json").write_text(content)
+    with pytest.raises(ValueError, match=r"labels\.json is n"):
+        comparison.read()
+
+
+def test_a_repository_around_an_installed_package_is_not_its_commit(tmp_path: Path) -> None:
+    package = tmp_path / "environment" / "overread_learn"
+    shutil.copytree(Path(overread_learn.__file__).parent, package, ignore=shutil.ignore_patterns("__pycache__"))
+    for words in ("init --quiet", "commit --quiet --allow-empty --message theirs"):
+        subprocess.run(
+            ["git", "-c", "user.name=x", "-c", "user.email=x@localhost", *words.split()], cwd=tmp_path, check=True
+        )
+    told = subprocess.run(
+        [sys.executable, "-c", "from overread_learn.experiment import comparison; print(comparison.commit())"],
+        env={**os.environ, "PYTHONPATH": str(package.parent)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert told.stdout.strip() == version("overread")
+
+
+def test_a_run_is_the_same_however_many_run_at_once(material_folder: Path, tmp_path: Path, protocol: Protocol) -> None:
+    found = {}
+    for workers in (1, 2):
+        raw = tmp_path / str(workers)
+        rules = replace(protocol, epochs=6, patches=2)
+        comparison = Comparison(rules, material_folder, None, raw, ["random"], [0])
+        (found[workers],) = comparison.run(workers, lambda _: None)
+    one, two = ([(step["auc"], step["picks"], step["ranks"]) for step in found[each]["steps"]] for each in (1, 2))
+    assert one == two
 
 
 def test_runs_of_other_rules_are_refused_by_the_field_that_differs(tmp_path: Path, protocol: Protocol) -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -40,6 +41,14 @@ def test_equal_seeds_give_equal_runs_and_others_do_not(learner: Learner) -> None
     assert [step["ranks"] for step in one["steps"]] == [step["ranks"] for step in again["steps"]]
     assert [step["picks"] for step in one["steps"]] == [step["picks"] for step in again["steps"]]
     assert [step["picks"] for step in one["steps"]] != [step["picks"] for step in other["steps"]]
+
+
+def test_runs_of_neighbouring_seeds_share_no_draws(heads: HeadLearner) -> None:
+    """The bootstrap takes them for independent: a run's second draw is not the next one's first."""
+    runs = [[set(step["picks"]) for step in run(heads, "random", seed)["steps"]] for seed in range(13)]
+    shared = [len(mine[1] & next_one[0]) for mine, next_one in pairwise(runs)]
+    # By chance 12 * 8 / 60 of 8 are shared.
+    assert np.mean(shared) == pytest.approx(1.6, abs=1)
 
 
 @pytest.mark.parametrize("name", STRATEGIES)

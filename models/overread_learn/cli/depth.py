@@ -1,7 +1,6 @@
 """`overread-learn depth`: how much of a network for how much data?"""
 
 import json
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -10,6 +9,7 @@ import typer
 from overread_learn.applications import load
 from overread_learn.cli.app import Application, Arch, Candidates, Json, Weights, app, numbers, weights_file
 from overread_learn.cli.gathered import bars, gathered
+from overread_learn.experiment.processes import cores
 from overread_learn.printing import out, show, tabulate
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ def depth(
         range(seeds),
         only,
         most,
-        workers or os.cpu_count() or 1,
+        workers or cores(),
     )
     if study.read() and not resume:
         raise ValueError(f"{study.file} holds findings: go on with --resume, or name another --out")

@@ -1,7 +1,6 @@
 """`overread-learn labels`: how many labels does each strategy save, on these candidates?"""
 
 import json
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -14,6 +13,7 @@ from overread_learn.cli.gathered import bars, gathered
 from overread_learn.experiment.comparison import Comparison, write
 from overread_learn.experiment.comparison import Progress as News
 from overread_learn.experiment.material import Material
+from overread_learn.experiment.processes import cores
 from overread_learn.experiment.protocol import Protocol
 from overread_learn.printing import out, show, tabulate
 
@@ -51,7 +51,9 @@ def labels(
         Path | None, typer.Option(help="Where each run's JSON stands; DIR/raw if left out.", metavar="DIR")
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the runs that are there.")] = False,
-    workers: Annotated[int | None, typer.Option(min=1, help="Processes; one a core if left out.")] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Runs at once, each on one core; as many as there are cores if left out.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Compare strategies on candidates whose labels are known, as if a reader were asked.
@@ -87,7 +89,7 @@ def labels(
     )
     if comparison.read() and not resume:
         raise ValueError(f"{comparison.raw} holds runs already: go on with --resume, or name another --out")
-    _run(comparison, workers or os.cpu_count() or 1)
+    _run(comparison, workers or cores())
     facts = _finish(comparison, material, out_folder)
     rows = [
         {"strategy": name, **{key: value for key, value in row.items() if not isinstance(value, list | tuple)}}

@@ -2,7 +2,8 @@
 
 Area under the learning curve: Zhou et al., Medical Image Analysis 2021 (arXiv 1802.00912). Intervals are percentiles of
 a bootstrap over seeds and test patients: both are drawn with replacement, the same patients for all strategies, the
-same seeds for all strategies that ran the same ones.
+same seeds for all strategies that ran the same ones. Of few seeds they hold less than they say: their number is small
+for a percentile (`seed_weights`).
 """
 
 import zlib
@@ -147,11 +148,16 @@ def _mean_curve(
 
 
 def seed_weights(names: Sequence[int], replicates: int, seed: int) -> NDArray[np.float64]:
-    """Return each seed's weight in the mean over seeds, then in that of each replicate's, (1 + replicates, names)."""
+    """Return each seed's weight in the mean over seeds, then in that of each replicate's, (1 + replicates, names).
+
+    A replicate draws one seed fewer than there are (Rao & Wu, JASA 83 (1988) 231-241): as many as there are would make
+    the variance of a mean of n independent seeds (n - 1) / n of what it is. One seed alone says nothing of others.
+    """
     # Seeded by what the seeds are called: strategies that ran the same seeds draw the same ones.
     rng = np.random.default_rng([seed, zlib.crc32(" ".join(map(str, names)).encode())])
-    drawn = rng.multinomial(len(names), np.full(len(names), 1 / len(names)), size=replicates)
-    weights: NDArray[np.float64] = np.concatenate([np.ones((1, len(names))), drawn]) / len(names)
+    many = max(1, len(names) - 1)
+    drawn = rng.multinomial(many, np.full(len(names), 1 / len(names)), size=replicates) / many
+    weights: NDArray[np.float64] = np.concatenate([np.full((1, len(names)), 1 / len(names)), drawn])
     return weights
 
 

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 import platform
 import subprocess
 from collections.abc import Callable, Iterator, Sequence
@@ -11,6 +10,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from functools import partial
 from importlib.metadata import version
+from multiprocessing.managers import SyncManager
 from pathlib import Path
 from queue import Queue
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -19,7 +19,7 @@ from overread_learn.acquisition.strategy import meaning, strategy
 from overread_learn.applications import Application
 from overread_learn.experiment.material import Material
 from overread_learn.experiment.oracle import MARKS
-from overread_learn.experiment.processes import CONTEXT, spread, threads_of
+from overread_learn.experiment.processes import CONTEXT, cores, end_with_parent, spread
 from overread_learn.experiment.protocol import Protocol
 from overread_learn.files import write_whole
 
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Comparison", "OtherRules", "Progress"]
 
+THREADS = 1
+"""Of each run, however many run at once: more would sum up gradients in another order, and end elsewhere."""
 _VERSIONS = ("torch", "torchvision", "onnxruntime-gpu", "numpy", "scikit-learn")
 
 
@@ -74,11 +76,12 @@ class Comparison:
 
         A wished run of a name that stands for another, such as `auto`, is that other's run where there is one.
 
-        Raises OtherRules where one was made under another protocol, and says which field differs.
+        Raises OtherRules where one was made under another protocol, and says which field differs; ValueError where a
+        file is none of a run.
         """
         found = {}
         for file in sorted(self.raw.glob("*.json")):
-            run = json.loads(file.read_text(encoding="utf-8"))
+            run = _read(file)
             if run["protocol"] != json.loads(json.dumps(asdict(self.protocol))):
                 ours = json.loads(json.dumps(asdict(self.protocol)))
                 other = [name for name in ours if run["protocol"].get(name) != ours[name]]
@@ -109,13 +112,14 @@ class Comparison:
             return
         self.raw.mkdir(parents=True, exist_ok=True)
         circumstances = self._circumstances()
-        threads = threads_of(workers)
         if self.protocol.depth is not None:
-            with ProcessPoolExecutor(1, CONTEXT) as alone:
-                alone.submit(_compute, self, threads * workers).result()
-        with CONTEXT.Manager() as manager:
+            with ProcessPoolExecutor(1, CONTEXT, initializer=end_with_parent) as alone:
+                alone.submit(_compute, self, workers).result()
+        manager = SyncManager(ctx=CONTEXT)
+        manager.start(end_with_parent)
+        with manager:
             news = manager.Queue()
-            for job, run in spread(_one, left, workers, partial(_prepare, self, threads, circumstances, news)):
+            for job, run in spread(_one, left, workers, partial(_prepare, self, circumstances, news)):
                 while not news.empty():
                     on_progress(news.get())
                 on_progress(Progress(*job, run["steps"][-1]["labels"], done=True))
@@ -129,7 +133,8 @@ class Comparison:
             "protocol": asdict(self.protocol),
             "commit": commit(),
             "time": datetime.now(UTC).isoformat(timespec="seconds"),
-            "machine": f"{platform.machine()}, {os.cpu_count()} cores",
+            "machine": f"{platform.machine()}, {cores()} cores",
+            "threads": THREADS,
             "versions": {name: version(name) for name in _VERSIONS},
         }
 
@@ -141,18 +146,28 @@ def write(path: Path, table: Any) -> None:
 
 def commit() -> str:
     """Return the commit that runs, with ``+`` where the tree has changes; the package's version outside a checkout."""
-    here = Path(__file__).parent
+    here = Path(__file__)
     try:
-        asked = subprocess.run(
-            ["git", "describe", "--always", "--abbrev=12", "--dirty=+", "--exclude=*"],  # noqa: S607 - the user's own git
-            cwd=here,
-            capture_output=True,
-            text=True,
-            check=True,
-        )
+        # A virtual environment may lie in somebody else's repository, whose commits say nothing of this package.
+        _git(here.parent, "ls-files", "--error-unmatch", here.name)
+        return _git(here.parent, "describe", "--always", "--abbrev=12", "--dirty=+", "--exclude=*")
     except (OSError, subprocess.CalledProcessError):
         return version("overread")
+
+
+def _git(folder: Path, *words: str) -> str:
+    asked = subprocess.run(["git", *words], cwd=folder, capture_output=True, text=True, check=True)  # noqa: S603, S607 - the user's own git
     return asked.stdout.strip()
+
+
+def _read(file: Path) -> dict[str, Any]:
+    try:
+        run = json.loads(file.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{file} is no JSON ({error}); remove it, and its run is made again") from error
+    if not isinstance(run, dict) or not {"protocol", "meaning", "strategy", "seed", "steps"} <= set(run):
+        raise ValueError(f"{file} is not of a run; the folder of --raw holds nothing else")
+    return run
 
 
 class _Worker(NamedTuple):
@@ -166,12 +181,12 @@ _worker: list[_Worker] = []
 """This process's own; filled once, when it starts."""
 
 
-def _prepare(comparison: Comparison, threads: int, circumstances: dict[str, Any], news: "Queue[Progress]") -> None:
+def _prepare(comparison: Comparison, circumstances: dict[str, Any], news: "Queue[Progress]") -> None:
     # Only what runs needs torch: the process that waits for them does not.
     from overread_learn.experiment.learner import use_threads  # noqa: PLC0415
 
-    use_threads(threads)
-    _worker.append(_Worker(comparison, _learner(comparison, threads), circumstances, news))
+    use_threads(THREADS)
+    _worker.append(_Worker(comparison, _learner(comparison, THREADS), circumstances, news))
 
 
 def _learner(comparison: Comparison, threads: int) -> "Learner":

@@ -1,7 +1,6 @@
 """A study of depths on a candidate set: on every core, each finding kept the moment it ends, taken up again later."""
 
 import json
-import os
 import platform
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
@@ -20,7 +19,7 @@ from overread_learn.depth.cache import PATCHES
 from overread_learn.experiment.comparison import OtherRules, commit, write
 from overread_learn.experiment.learner import use_threads
 from overread_learn.experiment.material import Material, Subset
-from overread_learn.experiment.processes import CONTEXT, spread, threads_of
+from overread_learn.experiment.processes import CONTEXT, cores, spread, threads_of
 from overread_learn.experiment.ranks import packed
 
 __all__ = ["VALIDATION", "DepthStudy", "cohort", "held", "train"]
@@ -65,7 +64,7 @@ class DepthStudy:
             "most": self.most,
             "workers": self.workers,
             "threads": threads_of(self.workers),
-            "machine": f"{platform.machine()}, {os.cpu_count()} cores",
+            "machine": f"{platform.machine()}, {cores()} cores",
         }
         plain: dict[str, Any] = json.loads(json.dumps(rules))
         return plain

@@ -2,11 +2,12 @@
 
 import multiprocessing
 import os
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from typing import Any, TypeVar
 
-__all__ = ["CONTEXT", "spread", "threads_of"]
+__all__ = ["CONTEXT", "cores", "end_with_parent", "spread", "threads_of"]
 
 CONTEXT = multiprocessing.get_context("spawn")
 """Torch's threads do not survive a fork."""
@@ -15,9 +16,33 @@ Job = TypeVar("Job", bound=tuple[Any, ...])
 Result = TypeVar("Result")
 
 
+def cores() -> int:
+    """Return how many cores this process may use, where the system tells; else how many there are."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def threads_of(workers: int) -> int:
     """Return how many threads each of so many processes may have, so that all cores work and none is fought over."""
-    return max(1, (os.cpu_count() or 1) // workers)
+    return max(1, cores() // workers)
+
+
+def end_with_parent() -> None:
+    """Let this process end at once when its parent does, however that ends: a killed one can't say that it does.
+
+    What is under way is lost, and done again by who takes the work up: two that work for one folder would be worse.
+    """
+
+    def watch() -> None:
+        if parent := multiprocessing.parent_process():
+            parent.join()
+            os._exit(1)
+
+    threading.Thread(target=watch, name="end with parent", daemon=True).start()
+
+
+def _begin(prepare: Callable[[], None]) -> None:
+    end_with_parent()
+    prepare()
 
 
 def spread(
@@ -28,7 +53,7 @@ def spread(
     ``prepare`` runs once in each process. Raises what a job raises, after the others under way have ended. What must
     not be lost then, or when somebody interrupts, ``work`` itself keeps.
     """
-    pool = ProcessPoolExecutor(workers, CONTEXT, initializer=prepare)
+    pool = ProcessPoolExecutor(workers, CONTEXT, initializer=_begin, initargs=(prepare,))
     try:
         futures = {pool.submit(work, *job): job for job in jobs}
         for future in as_completed(futures):

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Protocol", "pool_of"]
+__all__ = ["Protocol", "pool_of", "round_seed"]
 
 
 @dataclass(frozen=True)
@@ -76,3 +76,12 @@ def pool_of(
             f"at a prevalence of {prevalence} {len(positive)} positives and {len(negative)} negatives are left"
         )
     return np.sort(np.concatenate([positive, negative]))
+
+
+def round_seed(seed: int, number: int) -> int:
+    """Return the seed of a round's picks and training; rounds count from 0, and the first one's is the run's own.
+
+    Not ``seed + number``: the next seed's run would draw, one round earlier, nearly the same candidates at random, and
+    runs that share their draws are no independent ones, as which the bootstrap takes them.
+    """
+    return int(np.random.SeedSequence([seed, number]).generate_state(1)[0]) if number else seed

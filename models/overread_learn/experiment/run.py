@@ -15,7 +15,7 @@ from overread_learn.acquisition.strategy import Strategy
 from overread_learn.evaluate.roc import macro_auc
 from overread_learn.experiment.learner import Learner, Scored
 from overread_learn.experiment.oracle import FORESIGHT, MARKS, ORACLE, PROPOSALS, oracle
-from overread_learn.experiment.protocol import pool_of
+from overread_learn.experiment.protocol import pool_of, round_seed
 from overread_learn.experiment.ranks import packed
 from overread_learn.finetune import STRATEGIES, OneClass, misclassified, plan
 from overread_learn.nets import Classifier
@@ -66,7 +66,7 @@ def run(learner: Learner, name: str, seed: int, on_step: Callable[[int], None] |
         unread = [int(index) for index in pool if int(index) not in state.answers]
         if not unread:
             break
-        taken = _step(learner, chosen, state, unread, budget, truth, seed + number)
+        taken = _step(learner, chosen, state, unread, budget, truth, round_seed(seed, number))
         state = taken.state
         labels = list(state.answers.values())
         steps.append(
