@@ -84,7 +84,7 @@ def read(folder: Path) -> CandidateSet:
         seen.add(row.candidate)
         rows.append(row)
         split = _split(line.get("split") or "", row.patient, where)
-        if split is not None and splits.setdefault(row.patient, split) is not split:
+        if split is not None and splits.setdefault(row.patient, split) != split:
             raise NotACandidateSet(f"{where}: this patient is in two splits; patients are split, not images")
     images = _images(folder / "images", (row.image for row in rows))
     return CandidateSet(tuple(rows), images, splits, hashlib.sha256(content).hexdigest())
