@@ -4,19 +4,18 @@ import json
 from collections.abc import Callable, Sequence
 from itertools import groupby
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
 
 from overread_learn.applications import Application
 from overread_learn.experiment.candidate_set import LOCKED, VALIDATION, CandidateSet, NotACandidateSet
+from overread_learn.experiment.image_files import read_image
 from overread_learn.patches import Prepared, augment, cut, neighbourhood, prepare
 
-__all__ = ["Material", "Subset", "gather", "read_image"]
+__all__ = ["Material", "Subset", "gather"]
 
-MOST_PIXELS = 1 << 28
 FORMAT = 2
 """Of the files in the folder: what an older version gathered is gathered again."""
 
@@ -114,7 +113,7 @@ def gather(
     images = len({row.image for row in rows})
     with (folder / "pieces.bin").open("wb") as file:
         for number, (name, mine) in enumerate(groupby(rows, key=lambda row: row.image), 1):
-            prepared = prepare(read_image(chosen.images[name]), application)
+            prepared = _prepared(chosen.images[name], application)
             for row in mine:
                 try:
                     piece, x, y = neighbourhood(prepared, row.x, row.y, application)
@@ -143,24 +142,13 @@ def gather(
     return Material(folder, application)
 
 
-def read_image(file: Path) -> NDArray[Any]:
-    """Read an image: (H, W) or (H, W, 3). ``.npy`` holds any number; whatever Pillow reads keeps its grey depth.
-
-    Raises NotACandidateSet where it can't be read.
-    """
+def _prepared(file: Path, application: Application) -> Prepared:
     try:
-        if file.suffix == ".npy":
-            array: NDArray[Any] = np.load(file, allow_pickle=False)
-            return array
-        with Image.open(file) as image:
-            if image.width * image.height > MOST_PIXELS:
-                raise NotACandidateSet(f"{file}: more than {MOST_PIXELS >> 20} million pixels")
-            kept = image.mode if image.mode in {"L", "I;16", "F"} else "L" if image.mode == "1" else "RGB"
-            return np.asarray(image if image.mode == kept else image.convert(kept))
-    except (UnidentifiedImageError, OSError, SyntaxError, EOFError) as error:
-        raise NotACandidateSet(f"{file}: not an image that can be read ({type(error).__name__})") from error
+        return prepare(read_image(file), application)
+    except NotACandidateSet:
+        raise
     except ValueError as error:
-        raise NotACandidateSet(f"{file}: not an image that can be read ({error})") from error
+        raise NotACandidateSet(f"{file}: {error}") from error
 
 
 def _check(labels: Sequence[int], test: Sequence[bool], application: Application) -> None:
