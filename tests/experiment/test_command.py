@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 SCRIPT = Path(sys.executable).parent / "overread-learn"
 
@@ -62,6 +64,20 @@ def test_a_comparison_that_is_there_is_not_overwritten(compared: tuple[Path, lis
     assert "unknown strategy 'marge'" in learn(*words, "--strategies", "marge", "--resume", fails=True)
     assert "no list of whole numbers" in learn(*words, "--budgets", "a", "--resume", fails=True)
     assert len(list((out / "raw").iterdir())) >= 2
+
+
+def test_runs_on_old_and_new_pixels_are_not_mixed(dots: Path, tmp_path: Path) -> None:
+    own = tmp_path / "set"
+    shutil.copytree(dots, own)
+    words = ["labels", "--candidates", own, "--application", own / "dots.toml", "--weights", "none", "--budgets", "12"]
+    words += ["--strategies", "random", "--head-only", "--out", tmp_path / "out"]
+    learn(*words, "--seeds", "1")
+    with Image.open(own / "images/i01.png") as image:
+        dark = image.point(lambda level: level // 2)
+    dark.save(own / "images/i01.png")
+    assert "made under other rules (images_sha256)" in learn(*words, "--seeds", "2", "--resume", fails=True)
+    learn(*words, "--seeds", "1", "--raw", tmp_path / "anew")
+    assert len(list((tmp_path / "out/material").glob("embeddings-*.npy"))) == 2, "the features are the images' own"
 
 
 def test_finetune_export_evaluate_select_explain(dots: Path, tmp_path: Path) -> None:

@@ -80,6 +80,7 @@ def labels(
             rates=rates,
             depth=1 if head_only else None,
             label_noise=label_noise,
+            images_sha256=material.images_sha256,
         ),
         out_folder / "material",
         file,
