@@ -56,7 +56,7 @@ def depth(
         raise ValueError("--weights none: a depth is of a pretrained network; --scratch adds the random one")
     chosen = load(application)
     shares, only = numbers(sizes, "--sizes"), numbers(depths, "--depths") if depths else None
-    gathered(candidates, chosen, out_folder / "material")
+    gathered(candidates, chosen, out_folder / "material", held_out=2)
     study = DepthStudy(
         Network(
             arch,

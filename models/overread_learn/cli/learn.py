@@ -46,7 +46,7 @@ def finetune(
     from overread_learn.nets import build, from_bytes, to_bytes  # noqa: PLC0415
 
     chosen = load(application)
-    material = gathered(candidates, chosen, out_folder / "material")
+    material = gathered(candidates, chosen, out_folder / "material", held_out=1)
     file = None if parent else weights_file(arch, weights)
     model = from_bytes(parent.read_bytes()) if parent else build(arch, len(chosen.classes), file, seed)
     checkpoint = out_folder / "checkpoint.pt"

@@ -14,6 +14,7 @@ from overread_learn.applications import Application
 from overread_learn.experiment.candidate_set import LOCKED, VALIDATION, CandidateSet, NotACandidateSet, Row
 from overread_learn.experiment.fingerprints import Fingerprint, contents_of, fingerprint, renewed
 from overread_learn.experiment.image_files import read_image
+from overread_learn.experiment.sides import check_labels
 from overread_learn.files import whole, write_whole
 from overread_learn.patches import Prepared, augment, cut, neighbourhood, prepare
 
@@ -110,9 +111,9 @@ def gather(
     files = {row.image: chosen.images[row.image] for row in rows}
     if _holds(folder, digest, files):
         return Material(folder, application)
+    check_labels(chosen, application)
     sides = [chosen.side(row.patient) for row in rows]
     test = [side == LOCKED for side in sides]
-    _check([row.label or 0 for row in rows], test, application)
     folder.mkdir(parents=True, exist_ok=True)
     pieces: list[_Piece] = []
     prints: dict[str, Fingerprint] = {}
@@ -190,17 +191,3 @@ def _ready(file: Path, application: Application) -> Prepared:
         raise
     except ValueError as error:
         raise NotACandidateSet(f"{file}: {error}") from error
-
-
-def _check(labels: Sequence[int], test: Sequence[bool], application: Application) -> None:
-    classes = len(application.classes)
-    if max(labels, default=0) >= classes:
-        raise NotACandidateSet(
-            f"candidates.csv: a label is {max(labels)}, and application {application.name} knows 0 to {classes - 1}"
-        )
-    for name, side in (("train", False), ("test", True)):
-        present = {label for label, held_out in zip(labels, test, strict=True) if held_out is side}
-        if len(present) < 2:  # nothing could be learnt, or nothing measured
-            raise NotACandidateSet(
-                f"candidates.csv: the {name} patients' labels are all of one class: {sorted(present)}"
-            )
