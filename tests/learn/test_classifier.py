@@ -10,7 +10,15 @@ import pytest
 import torch
 from torch import nn
 
-from overread_learn.nets import Classifier, WeightsUnavailable, build, from_bytes, parameters_by_role, to_bytes
+from overread_learn.nets import (
+    Classifier,
+    WeightsUnavailable,
+    build,
+    check_input,
+    from_bytes,
+    parameters_by_role,
+    to_bytes,
+)
 from overread_learn.nets.weights import imagenet
 
 PATCHES = torch.randn(3, 3, 64, 64, generator=torch.Generator().manual_seed(0))
@@ -119,6 +127,24 @@ def test_files_that_hold_code_are_not_run(tmp_path: Path) -> None:
 def test_what_cannot_be_built(arch: str, classes: int, complaint: str) -> None:
     with pytest.raises(ValueError, match=complaint):
         build(arch, classes, None, seed=0)
+
+
+@pytest.mark.parametrize(
+    ("arch", "input_px", "complaint"),
+    [
+        ("squeezenet1_1", 8, r"squeezenet1_1 can't take patches of 8 x 8 px \(input_px\)"),
+        ("vit_b_16", 64, "Expected 224 but got 64"),
+        ("alexandria", 64, "unknown network"),
+    ],
+)
+def test_patches_that_a_network_cannot_take(arch: str, input_px: int, complaint: str) -> None:
+    with pytest.raises(ValueError, match=complaint):
+        check_input(arch, 2, input_px)
+
+
+@pytest.mark.parametrize(("arch", "input_px"), [("squeezenet1_1", 17), ("resnet18", 8), ("vit_b_16", 224)])
+def test_patches_that_a_network_can_take(arch: str, input_px: int) -> None:
+    check_input(arch, 2, input_px)
 
 
 def test_bytes_and_back() -> None:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -64,14 +65,21 @@ def labels(
     Example: `overread-learn labels --candidates set --weights squeezenet1_1.pth --strategies random,auto --seeds 2
     --budgets 50,50,100 --out build/labels`
     """
-    chosen, file = load(application), weights_file(arch, weights)
-    material = gathered(candidates, chosen, out_folder / "material")
+    # Whatever can be wrong in the words is looked at before the images are, which take their time.
+    from overread_learn.finetune.strategies import STRATEGIES  # noqa: PLC0415 - `--help` does not wait for torch
+    from overread_learn.nets import check_input  # noqa: PLC0415
+
+    chosen = load(application)
+    if training not in STRATEGIES:
+        raise ValueError(f"--training: unknown {training!r}; known are {', '.join(STRATEGIES)}")
+    check_input(arch, len(chosen.classes), chosen.input_px)
+    file = weights_file(arch, weights)
     comparison = Comparison(
         Protocol(
             application=chosen.to_json(),
             arch=arch,
             weights=digest_of(file),
-            material=material.digest,
+            material="",
             budgets=tuple(numbers(budgets, "--budgets")),
             prevalence=prevalence,
             patches=min(patches, chosen.patches),
@@ -88,6 +96,8 @@ def labels(
         _names(strategies),
         range(seeds),
     )
+    material = gathered(candidates, chosen, out_folder / "material")
+    comparison = replace(comparison, protocol=replace(comparison.protocol, material=material.digest))
     if comparison.read() and not resume:
         raise ValueError(f"{comparison.raw} holds runs already: go on with --resume, or name another --out")
     _run(comparison, workers or cores())

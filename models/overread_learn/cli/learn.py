@@ -43,15 +43,18 @@ def finetune(
     from overread_learn.experiment.depths import held, train  # noqa: PLC0415 - `--help` does not wait for torch
     from overread_learn.finetune import EpochReport, recipe  # noqa: PLC0415
     from overread_learn.finetune import finetune as learn  # noqa: PLC0415
-    from overread_learn.nets import build, from_bytes, to_bytes  # noqa: PLC0415
+    from overread_learn.nets import build, check_input, from_bytes, to_bytes  # noqa: PLC0415
 
     chosen = load(application)
-    material = gathered(candidates, chosen, out_folder / "material", held_out=1)
     file = None if parent else weights_file(arch, weights)
     model = from_bytes(parent.read_bytes()) if parent else build(arch, len(chosen.classes), file, seed)
+    check_input(model.arch, model.classes, chosen.input_px)
+    if model.classes != len(chosen.classes):
+        raise ValueError(f"{parent} has {model.classes} classes, application {chosen.name} {len(chosen.classes)}")
     checkpoint = out_folder / "checkpoint.pt"
     if checkpoint.exists() and not resume:
         raise ValueError(f"{checkpoint} is there: go on with --resume, or name another --out")
+    material = gathered(candidates, chosen, out_folder / "material", held_out=1)
     samples, validation = train(material), held(material, material.validation)
     terms = recipe(chosen, seed=seed, random_start=file is None and parent is None, epochs=epochs)
     with Progress(console=err) as progress:

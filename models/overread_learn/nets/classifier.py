@@ -10,7 +10,7 @@ from torch import nn
 
 from overread_learn.nets.weights import imagenet, read, unpack
 
-__all__ = ["Classifier", "build", "from_bytes", "parameters_by_role", "to_bytes"]
+__all__ = ["Classifier", "build", "check_input", "from_bytes", "parameters_by_role", "to_bytes"]
 
 HEADS = ("fc", "classifier", "head", "heads")
 """Where torchvision's families keep their last layer."""
@@ -119,6 +119,20 @@ def build(arch: str, classes: int, weights: Path | Literal["imagenet"] | None, s
                 f"the weights {weights} do not fit {arch}: missing {missing[:3]}, unexpected {unexpected[:3]}"
             )
     return model.eval()
+
+
+def check_input(arch: str, classes: int, input_px: int) -> None:
+    """Refuse what `Classifier` refuses, and patches of a side, in pixels, that the network can't take.
+
+    Some pool until nothing of a small patch is left, others take one size alone. Neither memory nor arithmetic is
+    spent: only shapes pass through. Raises ValueError, which names the network and the side.
+    """
+    with torch.device("meta"):
+        shapes = Classifier(arch, classes).eval()
+        try:
+            shapes(torch.empty(2, 3, input_px, input_px))
+        except (RuntimeError, AssertionError, ValueError) as error:  # each network has its own way of refusing
+            raise ValueError(f"{arch} can't take patches of {input_px} x {input_px} px (input_px): {error}") from error
 
 
 def parameters_by_role(model: Classifier) -> tuple[dict[str, nn.Parameter], dict[str, nn.Parameter]]:
