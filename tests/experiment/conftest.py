@@ -112,6 +112,6 @@ def network(dots: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("network")
     application = load(dots / "dots.toml")
     model = build("squeezenet1_1", 2, None, seed=0)
-    (folder / "model.pt").write_bytes(to_bytes(model))
+    (folder / "model.pt").write_bytes(to_bytes(model, application))
     export(model, application, folder / "model.onnx", extra={})
     return folder

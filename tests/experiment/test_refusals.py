@@ -58,3 +58,45 @@ def test_a_parent_of_other_classes_is_refused_before_the_images(learn: Console, 
     words = ("--candidates", tmp_path / "nowhere", "--application", dots / "dots.toml", "--out", tmp_path / "out")
     said = learn("finetune", *words, "--parent", tmp_path / "three.pt")
     assert "three.pt has 3 classes, application dots 2" in said.err
+
+
+# export
+
+
+def test_export_writes_the_application_that_the_model_learnt(learn: Console, network: Path, tmp_path: Path) -> None:
+    from overread_learn.scoring import Scorer  # noqa: PLC0415 - ONNX Runtime
+
+    said = learn("export", network / "model.pt", tmp_path / "model.onnx")
+    assert said.code == 0
+    assert (tmp_path / "model.onnx").read_bytes() == (network / "model.onnx").read_bytes()
+    assert Scorer(tmp_path / "model.onnx").application.name == "dots"
+
+
+def test_export_refuses_another_application_unless_told(learn: Console, network: Path, tmp_path: Path) -> None:
+    words = ("export", network / "model.pt", tmp_path / "wrong.onnx", "--application", "lung-nodule")
+    said = learn(*words)
+    assert said.code == 2
+    assert "learnt dots, and lung-nodule cuts its patches in another way (name, patches, input_px" in said.err
+    assert "--other-application" in said.err
+    assert not (tmp_path / "wrong.onnx").exists()
+    assert learn(*words, "--other-application").code == 0
+    assert (tmp_path / "wrong.onnx").exists()
+
+
+def test_export_takes_the_own_application_with_another_operating_point(
+    learn: Console, network: Path, tmp_path: Path
+) -> None:
+    from overread_learn.scoring import Scorer  # noqa: PLC0415 - ONNX Runtime
+
+    (tmp_path / "point.toml").write_text(TOML + "operating_point = 0.3\n")
+    words = ("export", network / "model.pt", tmp_path / "model.onnx", "--application", tmp_path / "point.toml")
+    assert learn(*words).code == 0
+    assert Scorer(tmp_path / "model.onnx").application.operating_point == 0.3
+
+
+def test_export_of_an_older_model_asks_for_its_application(learn: Console, dots: Path, tmp_path: Path) -> None:
+    application = load(dots / "dots.toml")
+    (tmp_path / "old.pt").write_bytes(to_bytes(build("squeezenet1_1", len(application.classes), None, seed=0)))
+    words = ("export", tmp_path / "old.pt", tmp_path / "model.onnx")
+    assert "name it by --application" in learn(*words).err
+    assert learn(*words, "--application", dots / "dots.toml").code == 0

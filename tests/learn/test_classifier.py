@@ -10,9 +10,11 @@ import pytest
 import torch
 from torch import nn
 
+from overread_learn.applications import load
 from overread_learn.nets import (
     Classifier,
     WeightsUnavailable,
+    application_of,
     build,
     check_input,
     from_bytes,
@@ -153,6 +155,18 @@ def test_bytes_and_back() -> None:
     restored = from_bytes(to_bytes(model))
     assert (restored.arch, restored.classes, restored.training) == ("squeezenet1_1", 2, False)
     assert equal(model, restored)
+
+
+def test_bytes_know_the_application_that_was_learnt() -> None:
+    model, application = build("squeezenet1_1", 2, None, seed=4), load("lung-nodule")
+    content = to_bytes(model, application)
+    found = application_of(content)
+    assert found is not None
+    assert found.to_json() == application.to_json()
+    assert equal(model, from_bytes(content))
+    assert application_of(to_bytes(model)) is None, "older files say nothing"
+    with pytest.raises(ValueError, match="not in PyTorch's format"):
+        application_of(b"no network")
 
 
 def test_bytes_of_something_else() -> None:

@@ -8,9 +8,10 @@ import torch
 import torchvision
 from torch import nn
 
+from overread_learn.applications import Application
 from overread_learn.nets.weights import imagenet, read, unpack
 
-__all__ = ["Classifier", "build", "check_input", "from_bytes", "parameters_by_role", "to_bytes"]
+__all__ = ["Classifier", "application_of", "build", "check_input", "from_bytes", "parameters_by_role", "to_bytes"]
 
 HEADS = ("fc", "classifier", "head", "heads")
 """Where torchvision's families keep their last layer."""
@@ -143,11 +144,14 @@ def parameters_by_role(model: Classifier) -> tuple[dict[str, nn.Parameter], dict
     return {name: value for name, value in named.items() if name not in head}, head
 
 
-def to_bytes(model: Classifier) -> bytes:
-    """Serialise a network: its name, its number of classes and its state_dict."""
+def to_bytes(model: Classifier, application: Application | None = None) -> bytes:
+    """Serialise a network: its name, its number of classes, its state_dict, and the application that it learnt."""
     state = {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
+    kept = {"arch": model.arch, "classes": model.classes, "state_dict": state}
+    if application is not None:
+        kept["application"] = application.to_json()
     buffer = io.BytesIO()
-    torch.save({"arch": model.arch, "classes": model.classes, "state_dict": state}, buffer)
+    torch.save(kept, buffer)
     return buffer.getvalue()
 
 
@@ -167,6 +171,17 @@ def from_bytes(content: bytes) -> Classifier:
     except RuntimeError as error:
         raise ValueError(f"{what} does not hold the weights of {arch}: {error}") from error
     return model.eval()
+
+
+def application_of(content: bytes) -> Application | None:
+    """Return the application that a network of `to_bytes` learnt; None where the bytes don't say, as older ones don't.
+
+    Raises ValueError where they hold no network, or no application that this version knows.
+    """
+    match unpack(content, f"a classifier of {len(content)} bytes"):
+        case {"application": str(document)}:
+            return Application.from_json(document)
+    return None
 
 
 def _last_layer(arch: str, net: nn.Module) -> str:
