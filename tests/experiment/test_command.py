@@ -80,13 +80,37 @@ def test_runs_on_old_and_new_pixels_are_not_mixed(dots: Path, tmp_path: Path) ->
     assert len(list((tmp_path / "out/material").glob("embeddings-*.npy"))) == 2, "the features are the images' own"
 
 
+def test_without_random_the_strategies_are_told_alone(dots: Path, tmp_path: Path) -> None:
+    words = (
+        "labels",
+        "--candidates",
+        dots,
+        "--application",
+        dots / "dots.toml",
+        "--weights",
+        "none",
+        "--budgets",
+        "12",
+    )
+    words = (*words, "--strategies", "entropy", "--seeds", "2", "--workers", "1", "--out", tmp_path / "out")
+    (row,) = json.loads(learn(*words, "--json")).items()
+    assert row[0] == "entropy"
+    steps = [runs[-1] for runs in table(tmp_path / "out")["strategies"]["entropy"].values()]
+    assert row[1]["auc"] == pytest.approx(sum(step["auc"] for step in steps) / 2)
+    assert (row[1]["seeds"], row[1]["labels"]) == (2, 12)
+    said = subprocess.run([SCRIPT, *map(str, words), "--resume"], check=True, capture_output=True, text=True)
+    assert "entropy" in said.stdout
+    assert "told against random: add it" in said.stderr
+
+
 def test_finetune_export_evaluate_select_explain(dots: Path, tmp_path: Path) -> None:
     out = tmp_path / "model"
     words = ("--candidates", dots, "--application", dots / "dots.toml", "--weights", "none")
     facts = json.loads(learn("finetune", *words, "--epochs", "2", "--out", out, "--json"))
     assert facts["best_epoch"] in {1, 2}
-    digest = learn("export", out / "model.pt", tmp_path / "again.onnx", "--application", dots / "dots.toml").strip()
-    assert digest == facts["sha256"]
+    assert learn("export", out / "model.pt", tmp_path / "again.onnx").strip() == facts["sha256"]
+    other = ("export", out / "model.pt", tmp_path / "other.onnx", "--application", "lung-nodule")
+    assert "learnt dots" in learn(*other, fails=True)
     judged = json.loads(learn("evaluate", "--candidates", dots, "--model", out / "model.onnx", "--json"))
     assert judged["candidates"] == 20
     assert 0 <= judged["auc"] <= 1

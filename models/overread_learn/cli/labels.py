@@ -16,7 +16,7 @@ from overread_learn.experiment.comparison import Progress as News
 from overread_learn.experiment.material import Material
 from overread_learn.experiment.processes import cores
 from overread_learn.experiment.protocol import Protocol
-from overread_learn.printing import out, show, tabulate
+from overread_learn.printing import err, out, show, tabulate
 
 DEFAULT = "random,auto,margin"
 """With three seeds and 400 labels a first look that takes minutes; a result wants five seeds, and more of both."""
@@ -102,14 +102,34 @@ def labels(
         raise ValueError(f"{comparison.raw} holds runs already: go on with --resume, or name another --out")
     _run(comparison, workers or cores())
     facts = _finish(comparison, material, out_folder)
+    if facts["summary"]:
+        said: dict[str, Any] = facts["summary"]
+        columns: tuple[str, ...] = ("strategy", "labels_to_reach", "ratio_to_random", "alc", "alc_minus_random")
+    else:
+        said, columns = _without_random(facts), ("strategy", "seeds", "labels", "positives", "auc")
+        err.print(
+            "How many labels a strategy saves is told against random: add it, with --strategies random and --resume.",
+            style="yellow",
+            markup=False,
+            soft_wrap=True,
+        )
     rows = [
         {"strategy": name, **{key: value for key, value in row.items() if not isinstance(value, list | tuple)}}
-        for name, row in sorted(facts["summary"].items(), key=lambda item: -item[1]["alc"])
+        for name, row in sorted(said.items(), key=lambda item: -item[1]["alc" if facts["summary"] else "auc"])
     ]
-    columns = ("strategy", "labels_to_reach", "ratio_to_random", "alc", "alc_minus_random")
-    show(facts["summary"], as_json=as_json, table=tabulate("labels", columns, rows))
+    show(said, as_json=as_json, table=tabulate("labels", columns, rows))
     if not as_json:
         out.print(f"{out_folder / 'labels.json'} and {out_folder / 'report.html'} are written")
+
+
+def _without_random(facts: dict[str, Any]) -> dict[str, Any]:
+    """Return what the runs say of a strategy alone: means over the seeds after the last labels."""
+    found = {}
+    for name, runs in facts["strategies"].items():
+        last = [steps[-1] for steps in runs.values() if steps]
+        means = {key: sum(step[key] for step in last) / len(last) for key in ("labels", "positives", "auc")}
+        found[name] = {"seeds": len(last), **means}
+    return found
 
 
 def _names(text: str) -> Sequence[str]:
