@@ -130,10 +130,11 @@ def test_of_a_pool_every_candidate_is_explained_as_it_was_chosen(name: str) -> N
 
 def test_a_cold_start_is_explained_until_it_ends() -> None:
     logits = RNG.normal(size=(8, 2))
-    cold, warm = explain(logits, "auto", 8, {0: 4}), explain(logits, "auto", 8, {0: 4, 1: 1})
-    assert (cold.strategy, warm.strategy) == ("random", "auto")
-    assert "random, the cold start of auto, chooses" in cold.sentence
-    assert (cold.value, warm.value) == (None, pytest.approx(warm.entropy))
+    cold, warm = explain(logits, "margin", 8, {0: 4}), explain(logits, "margin", 8, {0: 4, 1: 1})
+    assert (cold.strategy, warm.strategy) == ("random", "margin")
+    assert "random, the cold start of margin, chooses" in cold.sentence
+    assert (cold.value, warm.value) == (None, pytest.approx(1 - warm.margin))
+    assert explain(logits, "auto", 8, {}).strategy == strategy("auto").cold
 
 
 def test_coresets_distance_is_that_to_the_nearest_before_it() -> None:

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from experiment.console import Console
+from overread_learn.acquisition import strategy
 from overread_learn.acquisition.arrow import write
 from overread_learn.experiment import candidate_set
 
@@ -47,31 +48,30 @@ def test_select_chooses_among_candidates_that_nobody_has_read(
     assert len(everyone) == 60, "the test patients' are kept apart"
 
 
-@pytest.mark.parametrize("strategy", ["margin", "typiclust", "coreset"])
+@pytest.mark.parametrize("name", ["margin", "typiclust", "coreset"])
 def test_of_a_set_that_is_half_read_the_other_half_is_chosen_from(
-    learn: Console, dots: Path, network: Path, tmp_path: Path, strategy: str
+    learn: Console, dots: Path, network: Path, tmp_path: Path, name: str
 ) -> None:
     folder = changed(dots, tmp_path / "half", lambda number, row: {**row, "label": row["label"] if number % 2 else ""})
-    words = ("--pool", folder, "--model", network / "model.onnx", "--strategy", strategy, "--json")
+    words = ("--pool", folder, "--model", network / "model.onnx", "--strategy", name, "--json")
     picks = learn("select", *words, "--budget", "80").facts
     assert {pick["id"] for pick in picks} == unread(folder)
     # The labels that stand there end the cold start, unless something else is said.
     (cold,) = learn("select", *words, "--budget", "1", "--labelled", "0,0").facts
-    assert (cold["propensity"] is not None) == (strategy == "margin")
+    assert (cold["propensity"] is not None) == (name == "margin")
     (warm,) = learn("select", *words, "--budget", "1").facts
     assert warm["propensity"] is None
     said = learn("explain", picks[0]["id"], *words).facts[picks[0]["id"]]
-    assert said["strategy"] == strategy
-    if strategy == "coreset":
+    assert said["strategy"] == name
+    if name == "coreset":
         assert "from the nearest of them" in said["sentence"], "what is labelled is kept away from"
 
 
 def test_where_all_have_a_label_all_are_chosen_from_and_that_is_said(learn: Console, dots: Path, network: Path) -> None:
-    said = learn("select", "--pool", dots, "--model", network / "model.onnx", "--budget", "80", "--json")
+    words = ("--pool", dots, "--model", network / "model.onnx", "--strategy", "margin", "--budget", "80", "--json")
+    said = learn("select", *words)
     assert len(said.facts) == 60
-    assert {pick["propensity"] for pick in said.facts} == {1.0}, (
-        "as if no label were known: by random, auto's cold start"
-    )
+    assert {pick["propensity"] for pick in said.facts} == {1.0}, "as if no label were known: by lot, the cold start"
     assert "All 60 candidates have a label: chosen among them as if none were known" in said.err
 
 
@@ -86,11 +86,9 @@ def mixed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("more", [(), ("--patches", "8")], ids=["default", "patches"])
-@pytest.mark.parametrize("strategy", ["sum@.25", "acft", "margin", "rarest", "random", "stratified", "coreset"])
-def test_explain_says_of_a_pick_what_select_says(
-    learn: Console, mixed: Path, strategy: str, more: tuple[str, ...]
-) -> None:
-    words = ("--pool", mixed, "--strategy", strategy, "--budget", "6", "--labelled", "30,10", "--seed", "3", *more)
+@pytest.mark.parametrize("name", ["sum@.25", "acft", "margin", "rarest", "random", "stratified", "coreset"])
+def test_explain_says_of_a_pick_what_select_says(learn: Console, mixed: Path, name: str, more: tuple[str, ...]) -> None:
+    words = ("--pool", mixed, "--strategy", name, "--budget", "6", "--labelled", "30,10", "--seed", "3", *more)
     picks = learn("select", *words, "--json").facts
     explained = learn("explain", *(pick["id"] for pick in picks), *words, "--json").facts
     for pick in picks:
@@ -105,8 +103,8 @@ def test_explain_says_of_a_pick_what_select_says(
 def test_explain_explains_who_chooses_now(learn: Console, mixed: Path) -> None:
     words = ("explain", "c00", "--pool", mixed, "--json")
     cold: Any = learn(*words).facts["c00"]
-    assert cold["strategy"] == "random"
-    assert "not every class has a label yet, so random, the cold start of auto, chooses" in cold["sentence"]
+    assert cold["strategy"] == strategy("auto").cold
+    assert f"so {cold['strategy']}, the cold start of auto, chooses" in cold["sentence"]
     warm: Any = learn(*words, "--labelled", "9,1").facts["c00"]
     assert warm["strategy"] == "auto"
     assert "entropy" in warm["sentence"]
