@@ -68,12 +68,12 @@ def test_where_nothing_is_chosen_no_validation_is_needed(tmp_path: Path) -> None
     check_labels(made(tmp_path / "set", **{**ENOUGH, "validation": ""}), load("fundus-microaneurysm"))
 
 
-@pytest.mark.parametrize("command", ["finetune", "depth"])
-def test_the_commands_say_it_before_they_read_an_image(tmp_path: Path, command: str) -> None:
+@pytest.mark.parametrize(("command", "weights"), [("finetune", "none"), ("depth", "weights.pth")])
+def test_the_commands_say_it_before_they_read_an_image(tmp_path: Path, command: str, weights: str) -> None:
     (tmp_path / "weights.pth").touch()
     small(tmp_path / "set", train="0101", test="0011")
     words = ("--candidates", tmp_path / "set", "--application", tmp_path / "set/dots.toml", "--out", tmp_path / "out")
-    said = learn(command, *words, "--weights", tmp_path / "weights.pth", fails=True)
+    said = learn(command, *words, "--weights", weights if weights == "none" else tmp_path / weights, fails=True)
     assert "too few validation patients" in said
     assert "in the column split" in said
     assert not (tmp_path / "out").exists()

@@ -76,7 +76,7 @@ def depth(
         workers or cores(),
     )
     study.wished()  # raises what is wrong with the shares, before the images are looked at
-    gathered(candidates, chosen, out_folder / "material")
+    gathered(candidates, chosen, out_folder / "material", held_out=2)
     if study.read() and not resume:
         raise ValueError(f"{study.file} holds findings: go on with --resume, or name another --out")
     _run(study)

@@ -88,7 +88,6 @@ def labels(
             rates=rates,
             depth=1 if head_only else None,
             label_noise=label_noise,
-            images_sha256=material.images_sha256,
         ),
         out_folder / "material",
         file,
@@ -97,7 +96,8 @@ def labels(
         range(seeds),
     )
     material = gathered(candidates, chosen, out_folder / "material")
-    comparison = replace(comparison, protocol=replace(comparison.protocol, material=material.digest))
+    found = replace(comparison.protocol, material=material.digest, images_sha256=material.images_sha256)
+    comparison = replace(comparison, protocol=found)
     if comparison.read() and not resume:
         raise ValueError(f"{comparison.raw} holds runs already: go on with --resume, or name another --out")
     _run(comparison, workers or cores())

@@ -13,7 +13,7 @@ from rich.progress import track
 from overread_learn.acquisition import Pool, strategy
 from overread_learn.applications import Application
 from overread_learn.experiment.candidate_set import LOCKED, CandidateSet, NotACandidateSet, Row, read
-from overread_learn.experiment.material import read_image
+from overread_learn.experiment.image_files import read_image
 from overread_learn.patches import cut, prepare
 from overread_learn.printing import err
 from overread_learn.scoring import Scorer
