@@ -2,9 +2,12 @@
 
 import os
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
-__all__ = ["write_whole"]
+__all__ = ["whole", "write_whole"]
 
 
 def write_whole(path: Path, content: bytes, *, mode: int = 0o600) -> None:
@@ -12,10 +15,17 @@ def write_whole(path: Path, content: bytes, *, mode: int = 0o600) -> None:
 
     Raises OSError; what was there before then stays as it was.
     """
+    with whole(path, mode=mode) as file:
+        file.write(content)
+
+
+@contextmanager
+def whole(path: Path, *, mode: int = 0o600) -> Iterator[BinaryIO]:
+    """Give a file to write to; when the block ends without an error it takes its place, as that of `write_whole`."""
     handle, partial = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(handle, "wb") as file:
-            file.write(content)
+            yield file
             file.flush()
             os.fsync(file.fileno())
         Path(partial).chmod(mode)

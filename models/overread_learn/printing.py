@@ -14,6 +14,9 @@ from rich.text import Text
 out = Console()
 err = Console(stderr=True)
 
+WIDE = 10_000
+"""Columns where nobody looks: a file or another program takes lines as long as they are."""
+
 
 def complain(error: Exception) -> None:
     """Print an error of ours on stderr: its words as they are, never as markup, on one line however long."""
@@ -26,24 +29,30 @@ def show(facts: Any, *, as_json: bool, table: Table | None = None) -> None:
         # Not through rich: it would wrap long lines.
         typer.echo(json.dumps(facts, indent=2, default=str))
     else:
-        out.print(table)
+        lay(table)
+
+
+def lay(table: Table) -> None:
+    """Print a table: in a terminal cells are folded to its width, elsewhere every row is one whole line."""
+    (out if out.is_terminal else Console(width=WIDE)).print(table)
 
 
 def tabulate(title: str, columns: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> Table:
-    """Return a table of the named columns; what is None stays empty."""
+    """Return a table of the named columns; what is None stays empty, and what is under ``id`` is never shortened."""
     table = Table(title=title, title_justify="left")
     for column in columns:
-        table.add_column(column.replace("_", " "))
+        # An id that ends in an ellipsis names nobody.
+        table.add_column(column.replace("_", " "), overflow="fold")
     for row in rows:
-        cells = (row.get(column) for column in columns)
-        table.add_row(*(Text(_cell(cell)) for cell in cells))
+        cells = (_cell(row.get(column), whole=column == "id") for column in columns)
+        table.add_row(*(Text(cell) for cell in cells))
     return table
 
 
-def _cell(value: Any) -> str:
+def _cell(value: Any, *, whole: bool) -> str:
     if value is None:
         return ""
     if isinstance(value, float):
         return f"{value:.4g}"
     text = str(value)
-    return f"{text[:12]}…" if len(text) == 64 else text
+    return f"{text[:12]}…" if len(text) == 64 and not whole else text

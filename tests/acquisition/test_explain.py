@@ -5,8 +5,8 @@ import pytest
 from numpy.typing import NDArray
 
 from overread_learn.acquisition import STRATEGIES, Pool, select, strategy
-from overread_learn.acquisition.explain import explain
-from overread_learn.acquisition.uncertainty import margin, patch_jsd
+from overread_learn.acquisition.explain import explain, explain_picks
+from overread_learn.acquisition.uncertainty import MEASURES, margin, patch_jsd
 
 RNG = np.random.default_rng(0)
 AIFT = ["entropy", "entropy@.25", "diversity@.25", "sum", "sum@.25", "aift-2-0.5@.5"]
@@ -84,7 +84,73 @@ def test_every_strategy_has_its_sentence(name: str) -> None:
     assert (measure in found.sentence) or measure in {"", "aift"}
     if measure == "aift":
         assert f"the {found.majority} of 4 patches" in found.sentence
+        assert found.value is not None
+        weighed = strategy(name).entropy * found.entropy + strategy(name).diversity * found.diversity
+        assert found.value == pytest.approx(weighed)
+    elif measure:
+        (own,) = MEASURES[measure](Pool.of(["a"], [logits]))
+        assert found.value == own
+        assert f"{measure} {own:.3g} (" in found.sentence, "the value, not the name alone"
+    else:
+        assert found.value is None
     assert ("gradient space" in found.sentence) == (strategy(name).draw == "badge")
+
+
+GOES_BY = {
+    "random": "every candidate alike, by lot",
+    "stratified": "this one is predicted class 1",
+    "acft": "drawn by lot among the best 5 times the budget",
+    "margin^2": "its measure to the power of 2",
+    "coreset": "the farthest, by its embedding, from all that is labelled",
+    "typiclust": "the most typical, by its embedding, of a cluster",
+    "entropy@.25+badge2": "gradient space, from the others that were picked, among the best 2 times the budget",
+}
+
+
+@pytest.mark.parametrize("name", GOES_BY)
+def test_the_sentence_says_what_was_gone_by(name: str) -> None:
+    assert GOES_BY[name] in explain(np.array([[0, 9], [0, 8.5], [0, 9], [0, 10.0]]), name).sentence
+
+
+@pytest.mark.parametrize("name", STRATEGIES)
+def test_of_a_pool_every_candidate_is_explained_as_it_was_chosen(name: str) -> None:
+    ids = [f"c{number:02}" for number in range(12)]
+    logits, embeddings = [RNG.normal(size=(8, 2)) for _ in ids], RNG.normal(size=(12, 3))
+    pool = Pool.of(ids, logits, embeddings=embeddings, counts={0: 5, 1: 2})
+    picks = {pick.id: pick for pick in select(pool, name, 4, seed=1, k_ref_m=8)}
+    found = explain_picks(pool, ids, name, 4, seed=1, k_ref_m=8)
+    assert {each: one.pick for each, one in found.items() if one.pick} == picks
+    for each, one in found.items():
+        assert ("not among the 4 picks" in one.sentence) == (each not in picks)
+        if (pick := one.pick) and pick.propensity is not None:
+            assert f"with propensity {pick.propensity:.3g}" in one.sentence
+        if strategy(name).draw in {"random", "stratified"} and one.pick:
+            assert f"its lot {one.pick.score:.3g}" in one.sentence
+
+
+def test_a_cold_start_is_explained_until_it_ends() -> None:
+    logits = RNG.normal(size=(8, 2))
+    cold, warm = explain(logits, "margin", 8, {0: 4}), explain(logits, "margin", 8, {0: 4, 1: 1})
+    assert (cold.strategy, warm.strategy) == ("random", "margin")
+    assert "random, the cold start of margin, chooses" in cold.sentence
+    assert (cold.value, warm.value) == (None, pytest.approx(1 - warm.margin))
+    assert explain(logits, "auto", 8, {}).strategy == strategy("auto").cold
+
+
+def test_coresets_distance_is_that_to_the_nearest_before_it() -> None:
+    embeddings = np.array([[0.0, 0], [3, 4], [0, 1]])
+    pool = Pool.of(list("abc"), np.zeros((3, 2, 2)), embeddings=embeddings)
+    found = explain_picks(pool, ["b", "c"], "coreset", 3, seed=0, k_ref_m=2)
+    assert "the one nearest to the middle" in found["c"].sentence
+    assert f"{np.hypot(3, 3):.3g} from the nearest of them" in found["b"].sentence
+    known = Pool.of(list("abc"), np.zeros((3, 2, 2)), embeddings=embeddings, labelled=np.array([[0.0, 0]]))
+    assert "5 from the nearest of them" in explain_picks(known, ["b"], "coreset", 1, seed=0, k_ref_m=2)["b"].sentence
+
+
+def test_a_score_that_is_a_percentile_is_called_one() -> None:
+    pool = Pool.of(["a", "b"], [RNG.normal(size=(2, 2)), RNG.normal(size=(8, 2))])
+    found = explain_picks(pool, ["a", "b"], "sum@.25", 2, seed=0, k_ref_m=8)
+    assert all("a percentile, for some candidates keep one patch alone" in one.sentence for one in found.values())
 
 
 def test_the_pattern_says_no_where_patches_say_no() -> None:

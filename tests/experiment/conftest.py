@@ -8,11 +8,14 @@ import pytest
 import torch
 from PIL import Image
 
+from experiment.console import Console
 from overread_learn.applications import load
 from overread_learn.experiment import candidate_set
 from overread_learn.experiment.learner import Learner
 from overread_learn.experiment.material import Material, gather
 from overread_learn.experiment.protocol import Protocol
+from overread_learn.export import export
+from overread_learn.nets import build, to_bytes
 
 TOML = """
 name = "dots"
@@ -96,3 +99,19 @@ def learner(material: Material, protocol: Protocol) -> Learner:
 @pytest.fixture(autouse=True)
 def _one_thread() -> None:
     torch.set_num_threads(1)
+
+
+@pytest.fixture
+def learn(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Console:
+    return Console(monkeypatch, capsys)
+
+
+@pytest.fixture(scope="session")
+def network(dots: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with model.pt, of an untrained network for dots, and the same as model.onnx."""
+    folder = tmp_path_factory.mktemp("network")
+    application = load(dots / "dots.toml")
+    model = build("squeezenet1_1", 2, None, seed=0)
+    (folder / "model.pt").write_bytes(to_bytes(model, application))
+    export(model, application, folder / "model.onnx", extra={})
+    return folder

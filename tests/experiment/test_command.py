@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 SCRIPT = Path(sys.executable).parent / "overread-learn"
 
@@ -64,13 +66,51 @@ def test_a_comparison_that_is_there_is_not_overwritten(compared: tuple[Path, lis
     assert len(list((out / "raw").iterdir())) >= 2
 
 
+def test_runs_on_old_and_new_pixels_are_not_mixed(dots: Path, tmp_path: Path) -> None:
+    own = tmp_path / "set"
+    shutil.copytree(dots, own)
+    words = ["labels", "--candidates", own, "--application", own / "dots.toml", "--weights", "none", "--budgets", "12"]
+    words += ["--strategies", "random", "--head-only", "--out", tmp_path / "out"]
+    learn(*words, "--seeds", "1")
+    with Image.open(own / "images/i01.png") as image:
+        dark = image.point(lambda level: level // 2)
+    dark.save(own / "images/i01.png")
+    assert "made under other rules (images_sha256)" in learn(*words, "--seeds", "2", "--resume", fails=True)
+    learn(*words, "--seeds", "1", "--raw", tmp_path / "anew")
+    assert len(list((tmp_path / "out/material").glob("embeddings-*.npy"))) == 2, "the features are the images' own"
+
+
+def test_without_random_the_strategies_are_told_alone(dots: Path, tmp_path: Path) -> None:
+    words = (
+        "labels",
+        "--candidates",
+        dots,
+        "--application",
+        dots / "dots.toml",
+        "--weights",
+        "none",
+        "--budgets",
+        "12",
+    )
+    words = (*words, "--strategies", "entropy", "--seeds", "2", "--workers", "1", "--out", tmp_path / "out")
+    (row,) = json.loads(learn(*words, "--json")).items()
+    assert row[0] == "entropy"
+    steps = [runs[-1] for runs in table(tmp_path / "out")["strategies"]["entropy"].values()]
+    assert row[1]["auc"] == pytest.approx(sum(step["auc"] for step in steps) / 2)
+    assert (row[1]["seeds"], row[1]["labels"]) == (2, 12)
+    said = subprocess.run([SCRIPT, *map(str, words), "--resume"], check=True, capture_output=True, text=True)
+    assert "entropy" in said.stdout
+    assert "told against random: add it" in said.stderr
+
+
 def test_finetune_export_evaluate_select_explain(dots: Path, tmp_path: Path) -> None:
     out = tmp_path / "model"
     words = ("--candidates", dots, "--application", dots / "dots.toml", "--weights", "none")
     facts = json.loads(learn("finetune", *words, "--epochs", "2", "--out", out, "--json"))
     assert facts["best_epoch"] in {1, 2}
-    digest = learn("export", out / "model.pt", tmp_path / "again.onnx", "--application", dots / "dots.toml").strip()
-    assert digest == facts["sha256"]
+    assert learn("export", out / "model.pt", tmp_path / "again.onnx").strip() == facts["sha256"]
+    other = ("export", out / "model.pt", tmp_path / "other.onnx", "--application", "lung-nodule")
+    assert "learnt dots" in learn(*other, fails=True)
     judged = json.loads(learn("evaluate", "--candidates", dots, "--model", out / "model.onnx", "--json"))
     assert judged["candidates"] == 20
     assert 0 <= judged["auc"] <= 1

@@ -90,6 +90,29 @@ def test_runs_of_other_rules_are_refused_by_the_field_that_differs(tmp_path: Pat
         other.read()
 
 
+def test_runs_on_other_images_are_refused_and_those_that_do_not_say_are_not(tmp_path: Path, protocol: Protocol) -> None:
+    ours = replace(protocol, images_sha256="a" * 64)
+    comparison = kept(tmp_path, ours)
+    assert len(comparison.read()) == 1
+    other = replace(comparison, protocol=replace(ours, images_sha256="b" * 64))
+    with pytest.raises(OtherRules, match=r"made under other rules \(images_sha256\)"):
+        other.read()
+    file = comparison.file("auto", 0)
+    run = json.loads(file.read_text())
+    del run["protocol"]["images_sha256"]  # as an older version wrote it
+    file.write_text(json.dumps(run))
+    assert len(other.read()) == 1
+    with pytest.raises(OtherRules, match=r"\(prevalence\)"):
+        replace(other, protocol=replace(protocol, prevalence=0.2)).read()
+
+
+def test_the_runs_that_are_published_can_be_gone_on_with(tmp_path: Path) -> None:
+    raw = Path(__file__).resolve().parents[2] / "docs/results/raw/idrid-5"
+    rules = json.loads((raw / "random.seed0.json").read_text())["protocol"]
+    protocol = Protocol(**{**rules, "budgets": tuple(rules["budgets"]), "images_sha256": "a" * 64})
+    assert ("random", 0) in Comparison(protocol, tmp_path, None, raw, ["random"], [0]).read()
+
+
 def test_what_ended_is_kept_when_another_run_fails(material_folder: Path, tmp_path: Path, protocol: Protocol) -> None:
     # The second fails for real: no generator takes a negative seed.
     comparison = Comparison(replace(protocol, budgets=(12,)), material_folder, None, tmp_path, ["random"], [0, -1])

@@ -79,6 +79,18 @@ def test_findings_of_other_circumstances_share_no_table(study: DepthStudy) -> No
     assert longer.read().keys() == {(100, 1, 0)}
 
 
+def test_findings_on_other_images_share_no_table(study: DepthStudy) -> None:
+    study.file.parent.mkdir()
+    study.keep(row(1), study.setting())
+    table = json.loads(study.file.read_text())
+    study.file.write_text(json.dumps({**table, "setting": {**table["setting"], "images_sha256": "0" * 64}}))
+    with pytest.raises(OtherRules, match="images_sha256: 0000"):
+        study.read()
+    del table["setting"]["images_sha256"]  # as an older version began it
+    study.file.write_text(json.dumps(table))
+    assert len(study.read()) == 1
+
+
 def test_learning_from_scratch_may_join_later_but_not_change(study: DepthStudy) -> None:
     study.file.parent.mkdir()
     study.keep(row(1), study.setting())

@@ -4,12 +4,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from experiment.conftest import write_set
 from overread_learn.applications import load
 from overread_learn.experiment import candidate_set
 from overread_learn.experiment.candidate_set import LOCKED, NotACandidateSet
-from overread_learn.experiment.material import Material, Subset, gather, read_image
+from overread_learn.experiment.image_files import read_image
+from overread_learn.experiment.material import Material, Subset, gather
 from overread_learn.patches import augment, cut, prepare
 
 
@@ -75,12 +77,21 @@ def test_a_side_of_one_class_is_refused(tmp_path: Path) -> None:
         gather(candidate_set.read(folder), load(folder / "dots.toml"), tmp_path / "out")
 
 
-def test_an_image_that_is_none_is_named(tmp_path: Path) -> None:
-    (tmp_path / "x.png").write_bytes(b"no image")
-    with pytest.raises(NotACandidateSet, match=r"x\.png: not an image"):
-        read_image(tmp_path / "x.png")
-    np.save(tmp_path / "x.npy", np.ones((3, 4), np.float32))
-    assert read_image(tmp_path / "x.npy").dtype == np.float32
+@pytest.mark.parametrize(
+    ("pixels", "reason"),
+    [
+        (np.full((48, 56), 4095, np.uint16), r"i07\.npy: background subtraction needs grey levels 0\.\.255, got 4095"),
+        (np.zeros((48, 56, 4), np.uint8), r"i07\.npy: an image must be \(H, W\) or \(H, W, 3\)"),
+    ],
+)
+def test_an_image_that_the_application_cannot_take_is_named(
+    tmp_path: Path, pixels: NDArray[np.integer], reason: str
+) -> None:
+    folder = write_set(tmp_path / "set")
+    (folder / "images/i07.png").unlink()
+    np.save(folder / "images/i07.npy", pixels)
+    with pytest.raises(NotACandidateSet, match=reason):
+        gather(candidate_set.read(folder), load("fundus-microaneurysm"), tmp_path / "out")
 
 
 def test_a_subset_draws_its_own(material: Material) -> None:

@@ -73,6 +73,10 @@ def test_a_file_of_ones_own(tmp_path: Path, as_text: bool) -> None:
         ("high = 400.0", "high = -2000.0", "not below high"),
         ('classes = ["negative", "positive"]', 'classes = ["positive"]', "at least two"),
         ("[0.05, 0.0]", "[0.05]", "shifts must be pairs"),
+        ("input_px = 64", "input_px = 100000", "input_px must be from 1 to 4096"),
+        ("context = 36.0", "context = 200000.0", "context, by the largest of scales, must be at most 10000"),
+        ("context = 36.0", "context = 9500.0", "context, by the largest of scales, must be at most 10000"),
+        ("context_px = 52.0", "context_px = 9500.0", "context_px, by the largest of scales"),
     ],
 )
 def test_what_is_wrong_is_said(tmp_path: Path, old: str, new: str, complaint: str) -> None:

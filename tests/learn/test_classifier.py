@@ -10,7 +10,17 @@ import pytest
 import torch
 from torch import nn
 
-from overread_learn.nets import Classifier, WeightsUnavailable, build, from_bytes, parameters_by_role, to_bytes
+from overread_learn.applications import load
+from overread_learn.nets import (
+    Classifier,
+    WeightsUnavailable,
+    application_of,
+    build,
+    check_input,
+    from_bytes,
+    parameters_by_role,
+    to_bytes,
+)
 from overread_learn.nets.weights import imagenet
 
 PATCHES = torch.randn(3, 3, 64, 64, generator=torch.Generator().manual_seed(0))
@@ -121,12 +131,42 @@ def test_what_cannot_be_built(arch: str, classes: int, complaint: str) -> None:
         build(arch, classes, None, seed=0)
 
 
+@pytest.mark.parametrize(
+    ("arch", "input_px", "complaint"),
+    [
+        ("squeezenet1_1", 8, r"squeezenet1_1 can't take patches of 8 x 8 px \(input_px\)"),
+        ("vit_b_16", 64, "Expected 224 but got 64"),
+        ("alexandria", 64, "unknown network"),
+    ],
+)
+def test_patches_that_a_network_cannot_take(arch: str, input_px: int, complaint: str) -> None:
+    with pytest.raises(ValueError, match=complaint):
+        check_input(arch, 2, input_px)
+
+
+@pytest.mark.parametrize(("arch", "input_px"), [("squeezenet1_1", 17), ("resnet18", 8), ("vit_b_16", 224)])
+def test_patches_that_a_network_can_take(arch: str, input_px: int) -> None:
+    check_input(arch, 2, input_px)
+
+
 def test_bytes_and_back() -> None:
     model = build("squeezenet1_1", 2, None, seed=4)
     model.to(memory_format=torch.channels_last)
     restored = from_bytes(to_bytes(model))
     assert (restored.arch, restored.classes, restored.training) == ("squeezenet1_1", 2, False)
     assert equal(model, restored)
+
+
+def test_bytes_know_the_application_that_was_learnt() -> None:
+    model, application = build("squeezenet1_1", 2, None, seed=4), load("lung-nodule")
+    content = to_bytes(model, application)
+    found = application_of(content)
+    assert found is not None
+    assert found.to_json() == application.to_json()
+    assert equal(model, from_bytes(content))
+    assert application_of(to_bytes(model)) is None, "older files say nothing"
+    with pytest.raises(ValueError, match="not in PyTorch's format"):
+        application_of(b"no network")
 
 
 def test_bytes_of_something_else() -> None:

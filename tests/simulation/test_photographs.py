@@ -3,6 +3,7 @@ from __future__ import annotations
 import csv
 from pathlib import Path
 
+import cv2
 import highdicom as hd
 import numpy as np
 import pytest
@@ -163,4 +164,32 @@ def test_missing_files_and_columns_are_named(tmp_path: Path) -> None:
     (source / "images/eye.png").unlink()
     (source / "images/eye.jpg").write_bytes(b"no image")
     with pytest.raises(Misconfigured, match="not an image that can be read"):
+        photographs.wrap(source, tmp_path / "out")
+
+
+@pytest.mark.parametrize("big", ["<u2", ">u2"])
+def test_grey_of_16_bits_stays_so(tmp_path: Path, big: str) -> None:
+    source = make(tmp_path / "set", ROWS[4:])
+    (source / "images/lossless.png").unlink()
+    grey = np.arange(768).reshape(24, 32) * 80
+    Image.fromarray(grey.astype(big)).save(source / "images/lossless.tif")
+    photographs.wrap(source, tmp_path / "out")
+    dataset = pixels.read((tmp_path / "out/study-0000/image-001.dcm").read_bytes())
+    assert np.array_equal(pixels.decode(dataset), grey)
+
+
+@pytest.mark.parametrize("kind", [np.int16, np.int32, np.float32])
+def test_what_would_be_clipped_is_refused(tmp_path: Path, kind: type[np.number]) -> None:
+    source = make(tmp_path / "set", ROWS[4:])
+    (source / "images/lossless.png").unlink()
+    cv2.imwrite(str(source / "images/lossless.tif"), np.full((24, 32), -1000, kind))
+    with pytest.raises(Misconfigured, match=r"lossless\.tif: .* the loop takes grey of 8 or 16 bits without a sign"):
+        photographs.wrap(source, tmp_path / "out")
+
+
+def test_an_image_beyond_every_limit_is_named(tmp_path: Path) -> None:
+    source = make(tmp_path / "set", ROWS[4:])
+    (source / "images/lossless.png").unlink()
+    (source / "images/lossless.pgm").write_bytes(b"P5 20000 20000 255\n")
+    with pytest.raises(Misconfigured, match=r"lossless\.pgm: more than 268 million pixels"):
         photographs.wrap(source, tmp_path / "out")

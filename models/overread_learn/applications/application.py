@@ -16,6 +16,13 @@ __all__ = ["SYMMETRIES", "Application"]
 SYMMETRIES = 8
 """Mirror and rotation variants of a square."""
 
+LARGEST_INPUT = 4096
+LARGEST_CONTEXT = 10_000
+"""Pixels along a patch, and along the square in the source (millimetres, where it is given in them): a square is drawn
+at the source's own resolution first, and one of these takes a gigabyte."""
+LARGEST_SHARE = 10
+"""Times an image's shorter side: beyond it a patch is all border."""
+
 Unit = Literal["px", "mm", "image"]
 Geometry = Literal["plane", "vessel"]
 
@@ -166,8 +173,14 @@ class Application:
             f"patches must be 1 to {self.poses} x scales x shifts": 1
             <= self.patches
             <= self.poses * len(self.scales) * len(self.shifts),
-            "input_px must be at least 1": self.input_px >= 1,
+            f"input_px must be from 1 to {LARGEST_INPUT}": 1 <= self.input_px <= LARGEST_INPUT,
             "context must be positive": 0 < self.context < math.inf,
+            f"context, by the largest of scales, must be at most {LARGEST_CONTEXT}, or {LARGEST_SHARE} images": (
+                self._widest(self.context) <= (LARGEST_SHARE if self.context_unit == "image" else LARGEST_CONTEXT)
+            ),
+            f"context_px, by the largest of scales, must be at most {LARGEST_CONTEXT}": (
+                self._widest(self.context_px or 0) <= LARGEST_CONTEXT
+            ),
             "context_unit must be px or mm or image": self.context_unit in get_args(Unit),
             "context_px must be positive": self.context_px is None or 0 < self.context_px < math.inf,
             "scales must be positive": all(0 < scale < math.inf for scale in self.scales),
@@ -188,6 +201,9 @@ class Application:
             "alpha must be above 0, at most 1": 0 < self.alpha <= 1,
             "operating_point must be above 0 and below 1": 0 < self.operating_point < 1,
         }
+
+    def _widest(self, side: float) -> float:
+        return side * max((scale for scale in self.scales if scale < math.inf), default=1)
 
     def _vessel_rules(self) -> dict[str, bool]:
         """Return what sections of a volume need besides."""

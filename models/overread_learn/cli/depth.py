@@ -50,13 +50,14 @@ def depth(
     from overread_learn.depth import Network  # noqa: PLC0415 - `--help` does not wait for torch
     from overread_learn.experiment.depths import DepthStudy  # noqa: PLC0415
     from overread_learn.finetune import recipe  # noqa: PLC0415
+    from overread_learn.nets import check_input  # noqa: PLC0415
 
+    chosen = load(application)
+    check_input(arch, len(chosen.classes), chosen.input_px)
     file = weights_file(arch, weights)
     if file is None:
         raise ValueError("--weights none: a depth is of a pretrained network; --scratch adds the random one")
-    chosen = load(application)
     shares, only = numbers(sizes, "--sizes"), numbers(depths, "--depths") if depths else None
-    gathered(candidates, chosen, out_folder / "material")
     study = DepthStudy(
         Network(
             arch,
@@ -74,6 +75,8 @@ def depth(
         most,
         workers or cores(),
     )
+    study.wished()  # raises what is wrong with the shares, before the images are looked at
+    gathered(candidates, chosen, out_folder / "material", held_out=2)
     if study.read() and not resume:
         raise ValueError(f"{study.file} holds findings: go on with --resume, or name another --out")
     _run(study)

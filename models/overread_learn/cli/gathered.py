@@ -9,14 +9,21 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from overread_learn.applications import Application
 from overread_learn.experiment.candidate_set import read
 from overread_learn.experiment.material import Material, gather
+from overread_learn.experiment.sides import check_held_out
 from overread_learn.printing import err
 
 __all__ = ["bars", "gathered"]
 
 
-def gathered(candidates: Path, application: Application, folder: Path) -> Material:
-    """Return a candidate set as the application sees it, kept in ``folder`` for the next time; errors as `gather`."""
+def gathered(candidates: Path, application: Application, folder: Path, *, held_out: int = 0) -> Material:
+    """Return a candidate set as the application sees it, kept in ``folder`` for the next time; errors as `gather`.
+
+    Where something is chosen on validation patients, ``held_out`` is how many of them, and of the test patients, must
+    have each class (`check_held_out`, whose errors come before any image is read).
+    """
     found = read(candidates)
+    if held_out:
+        check_held_out(found, application, held_out)
     folder.mkdir(parents=True, exist_ok=True)
     with bars() as progress:
         task = progress.add_task("images", total=len(found.images))

@@ -13,7 +13,7 @@ from overread_learn.evaluate.froc import cpm, froc_curve
 from overread_learn.evaluate.pr import average_precision
 from overread_learn.evaluate.roc import macro_auc, partial_auc
 from overread_learn.printing import show, tabulate
-from overread_learn.scoring import softmax
+from overread_learn.scoring import Scorer, softmax
 
 
 @app.command()
@@ -26,21 +26,22 @@ def evaluate(
 ) -> None:
     """Judge a model on the test patients: ROC, precision and recall, FROC, calibration; patients are the clusters.
 
+    Only these need labels: a set of another hospital may have the split `test` in every row.
+
     Example: `overread-learn evaluate --candidates set --model model.onnx --json`
     """
-    from overread_learn.cli.scored import score  # noqa: PLC0415 - `--help` does not wait for ONNX Runtime
+    from overread_learn.cli.scored import score_test  # noqa: PLC0415 - `--help` does not wait for ONNX Runtime
 
-    found = score(candidates, model)
-    test = np.flatnonzero(found.material.test)
-    truth, p = found.material.labels[test], softmax(found.logits[test]).mean(axis=1)
-    facts: dict[str, Any] = {"candidates": len(test), "positives": int((truth > 0).sum()), "auc": macro_auc(truth, p)}
+    found = score_test(candidates, Scorer(model))
+    truth = np.array([row.label for row in found.rows], np.int64)
+    p = softmax(found.logits).mean(axis=1)
+    facts: dict[str, Any] = {"candidates": len(truth), "positives": int((truth > 0).sum()), "auc": macro_auc(truth, p)}
     facts |= {"ece": ece(truth, p), "brier": brier(truth, p)}
     if p.shape[1] == 2:  # what follows tells positive from negative
-        patients = [found.material.patients[index] for index in test]
-        auc = clustered_auc(truth, p[:, 1], patients)
+        auc = clustered_auc(truth, p[:, 1], [row.patient for row in found.rows])
         facts |= auc._asdict() | {"auc": auc.value}
         del facts["value"]
-        images = len({found.material.images[index] for index in test})
+        images = len({row.image for row in found.rows})
         facts |= {
             "average_precision": average_precision(truth, p[:, 1]),
             "partial_auc_at_10_percent": partial_auc(truth, p[:, 1], 0.1, standardised=True),

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,7 +16,7 @@ from overread_learn.experiment.comparison import Progress as News
 from overread_learn.experiment.material import Material
 from overread_learn.experiment.processes import cores
 from overread_learn.experiment.protocol import Protocol
-from overread_learn.printing import out, show, tabulate
+from overread_learn.printing import err, out, show, tabulate
 
 DEFAULT = "random,auto,margin"
 """With three seeds and 400 labels a first look that takes minutes; a result wants five seeds, and more of both."""
@@ -64,14 +65,21 @@ def labels(
     Example: `overread-learn labels --candidates set --weights squeezenet1_1.pth --strategies random,auto --seeds 2
     --budgets 50,50,100 --out build/labels`
     """
-    chosen, file = load(application), weights_file(arch, weights)
-    material = gathered(candidates, chosen, out_folder / "material")
+    # Whatever can be wrong in the words is looked at before the images are, which take their time.
+    from overread_learn.finetune.strategies import STRATEGIES  # noqa: PLC0415 - `--help` does not wait for torch
+    from overread_learn.nets import check_input  # noqa: PLC0415
+
+    chosen = load(application)
+    if training not in STRATEGIES:
+        raise ValueError(f"--training: unknown {training!r}; known are {', '.join(STRATEGIES)}")
+    check_input(arch, len(chosen.classes), chosen.input_px)
+    file = weights_file(arch, weights)
     comparison = Comparison(
         Protocol(
             application=chosen.to_json(),
             arch=arch,
             weights=digest_of(file),
-            material=material.digest,
+            material="",
             budgets=tuple(numbers(budgets, "--budgets")),
             prevalence=prevalence,
             patches=min(patches, chosen.patches),
@@ -87,18 +95,41 @@ def labels(
         _names(strategies),
         range(seeds),
     )
+    material = gathered(candidates, chosen, out_folder / "material")
+    found = replace(comparison.protocol, material=material.digest, images_sha256=material.images_sha256)
+    comparison = replace(comparison, protocol=found)
     if comparison.read() and not resume:
         raise ValueError(f"{comparison.raw} holds runs already: go on with --resume, or name another --out")
     _run(comparison, workers or cores())
     facts = _finish(comparison, material, out_folder)
+    if facts["summary"]:
+        said: dict[str, Any] = facts["summary"]
+        columns: tuple[str, ...] = ("strategy", "labels_to_reach", "ratio_to_random", "alc", "alc_minus_random")
+    else:
+        said, columns = _without_random(facts), ("strategy", "seeds", "labels", "positives", "auc")
+        err.print(
+            "How many labels a strategy saves is told against random: add it, with --strategies random and --resume.",
+            style="yellow",
+            markup=False,
+            soft_wrap=True,
+        )
     rows = [
         {"strategy": name, **{key: value for key, value in row.items() if not isinstance(value, list | tuple)}}
-        for name, row in sorted(facts["summary"].items(), key=lambda item: -item[1]["alc"])
+        for name, row in sorted(said.items(), key=lambda item: -item[1]["alc" if facts["summary"] else "auc"])
     ]
-    columns = ("strategy", "labels_to_reach", "ratio_to_random", "alc", "alc_minus_random")
-    show(facts["summary"], as_json=as_json, table=tabulate("labels", columns, rows))
+    show(said, as_json=as_json, table=tabulate("labels", columns, rows))
     if not as_json:
         out.print(f"{out_folder / 'labels.json'} and {out_folder / 'report.html'} are written")
+
+
+def _without_random(facts: dict[str, Any]) -> dict[str, Any]:
+    """Return what the runs say of a strategy alone: means over the seeds after the last labels."""
+    found = {}
+    for name, runs in facts["strategies"].items():
+        last = [steps[-1] for steps in runs.values() if steps]
+        means = {key: sum(step[key] for step in last) / len(last) for key in ("labels", "positives", "auc")}
+        found[name] = {"seeds": len(last), **means}
+    return found
 
 
 def _names(text: str) -> Sequence[str]:

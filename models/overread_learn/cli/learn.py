@@ -1,12 +1,13 @@
 """`overread-learn finetune` and `export`: from labels to a network."""
 
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.progress import Progress
 
+from overread_learn.applications import Application as AnApplication
 from overread_learn.applications import load
 from overread_learn.cli.app import Application, Arch, Candidates, Json, Weights, app, digest_of, weights_file
 from overread_learn.cli.gathered import gathered
@@ -43,15 +44,18 @@ def finetune(
     from overread_learn.experiment.depths import held, train  # noqa: PLC0415 - `--help` does not wait for torch
     from overread_learn.finetune import EpochReport, recipe  # noqa: PLC0415
     from overread_learn.finetune import finetune as learn  # noqa: PLC0415
-    from overread_learn.nets import build, from_bytes, to_bytes  # noqa: PLC0415
+    from overread_learn.nets import build, check_input, from_bytes, to_bytes  # noqa: PLC0415
 
     chosen = load(application)
-    material = gathered(candidates, chosen, out_folder / "material")
     file = None if parent else weights_file(arch, weights)
     model = from_bytes(parent.read_bytes()) if parent else build(arch, len(chosen.classes), file, seed)
+    check_input(model.arch, model.classes, chosen.input_px)
+    if model.classes != len(chosen.classes):
+        raise ValueError(f"{parent} has {model.classes} classes, application {chosen.name} {len(chosen.classes)}")
     checkpoint = out_folder / "checkpoint.pt"
     if checkpoint.exists() and not resume:
         raise ValueError(f"{checkpoint} is there: go on with --resume, or name another --out")
+    material = gathered(candidates, chosen, out_folder / "material", held_out=1)
     samples, validation = train(material), held(material, material.validation)
     terms = recipe(chosen, seed=seed, random_start=file is None and parent is None, epochs=epochs)
     with Progress(console=err) as progress:
@@ -61,8 +65,8 @@ def finetune(
             progress.update(task, completed=report.epoch, description=f"epoch {report.epoch}, AUC {report.auc:.3f}")
 
         fitted = learn(model, samples, validation[:2], terms, on_epoch, checkpoint=checkpoint)
-    write_whole(out_folder / "model.pt", to_bytes(fitted.model))
-    sha256 = _export(fitted.model, application, out_folder / "model.onnx")
+    write_whole(out_folder / "model.pt", to_bytes(fitted.model, chosen))
+    sha256 = _export(fitted.model, chosen, out_folder / "model.onnx")
     facts = {
         "auc_validation": fitted.auc_validation,
         "best_epoch": fitted.best_epoch,
@@ -82,18 +86,44 @@ def export(
     model: Annotated[Path, typer.Argument(help="A model.pt that `finetune` wrote.")],
     file: Annotated[Path, typer.Argument(help="The ONNX file to write.")],
     *,
-    application: Application = "fundus-microaneurysm",
+    application: Annotated[
+        str | None,
+        typer.Option(help="An application's name, or a TOML file; the model's own if left out.", metavar="NAME|FILE"),
+    ] = None,
+    other: Annotated[
+        bool,
+        typer.Option("--other-application", help="Write --application though the model learnt another one."),
+    ] = False,
 ) -> None:
     """Write a network as ONNX, with all that scoring needs inside the file; it prints the file's SHA-256.
 
-    Example: `overread-learn export build/model/model.pt model.onnx --application fundus-microaneurysm`
+    A model.pt knows the application that it learnt: patches cut in another way would only be scored worse, so another
+    one is refused unless `--other-application` stands beside it.
+
+    Example: `overread-learn export build/model/model.pt model.onnx`
     """
-    from overread_learn.nets import from_bytes  # noqa: PLC0415 - `--help` does not wait for torch
+    from overread_learn.nets import application_of, from_bytes  # noqa: PLC0415 - `--help` does not wait for torch
 
-    typer.echo(_export(from_bytes(model.read_bytes()), application, file))
+    content = model.read_bytes()
+    network, own = from_bytes(content), application_of(content)
+    chosen = own if application is None else load(application)
+    if chosen is None:
+        raise ValueError(f"{model} is of a version that did not keep its application: name it by --application")
+    if own is not None and chosen != own and not other:
+        raise ValueError(
+            f"{model} learnt {own.name}, and {application} cuts its patches in another way ({_differences(own, chosen)}"
+            "): leave --application out, or add --other-application"
+        )
+    typer.echo(_export(network, chosen, file))
 
 
-def _export(model: "Classifier", application: str, file: Path) -> str:
+def _differences(own: AnApplication, other: AnApplication) -> str:
+    """Name the keys in which two applications differ, of those that tell whether a model belongs to one."""
+    keys = (one.name for one in fields(own) if one.compare)
+    return ", ".join(key for key in keys if getattr(own, key) != getattr(other, key))
+
+
+def _export(model: "Classifier", application: AnApplication, file: Path) -> str:
     from overread_learn.export import export as write_onnx  # noqa: PLC0415 - torch
 
-    return write_onnx(model, load(application), file, extra={})
+    return write_onnx(model, application, file, extra={})

@@ -1,6 +1,8 @@
 """Candidates of a folder under an exported model: a pool to choose from, or scores to judge."""
 
-import tempfile
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from itertools import groupby
 from pathlib import Path
 from typing import NamedTuple
 
@@ -8,48 +10,114 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.progress import track
 
-from overread_learn.acquisition import Pool
-from overread_learn.experiment.candidate_set import read
-from overread_learn.experiment.material import Material, gather
+from overread_learn.acquisition import Pool, strategy
+from overread_learn.applications import Application
+from overread_learn.experiment.candidate_set import LOCKED, CandidateSet, NotACandidateSet, Row, read
+from overread_learn.experiment.image_files import read_image
+from overread_learn.patches import cut, prepare
 from overread_learn.printing import err
 from overread_learn.scoring import Scorer
 
-__all__ = ["Scores", "score", "scored_pool"]
+__all__ = ["Scores", "score_test", "scored_pool"]
+
+REPRESENTATIVES = {"coreset", "typiclust"}
+"""Draws that look at the embeddings of what is labelled."""
 
 
 class Scores(NamedTuple):
-    """What a model says of a folder's labelled candidates, in the material's order."""
+    """What a model says of some candidates, sorted by their images and ids."""
 
-    material: Material
+    rows: Sequence[Row]
     logits: NDArray[np.float32]
     """(n, m, classes)."""
     embeddings: NDArray[np.float32] | None
-    """(n, d), the mean over the patches."""
+    """(n, d), the mean over the patches; None where the model gives none."""
 
 
-def score(candidates: Path, model: Path) -> Scores:
-    """Score every candidate of a set that has a label. Raises what reading either raises."""
-    scorer = Scorer(model)
-    with tempfile.TemporaryDirectory() as folder:
-        material = gather(read(candidates), scorer.application, Path(folder))
-        found = [
-            scorer.embed(material.patches(index))
-            for index in track(range(len(material)), "scoring", console=err, transient=True)
-        ]
-    embeddings = [each.mean(axis=0) for _, each in found if each is not None]
-    return Scores(
-        material,
-        np.stack([logits for logits, _ in found]),
-        np.stack(embeddings) if len(embeddings) == len(found) else None,
+def score_test(candidates: Path, scorer: Scorer) -> Scores:
+    """Score the labelled candidates of a set's test patients; nobody else's, so a set may be of test patients alone.
+
+    Raises NotACandidateSet where they lack a class or have one that the model does not know, and what reading raises.
+    """
+    found = read(candidates)
+    rows = [row for row in found.rows if row.label is not None and found.side(row.patient) == LOCKED]
+    present = set(_counts(rows, scorer.application))
+    if len(present) < 2:  # nothing could be measured
+        raise NotACandidateSet(
+            f"candidates.csv: the test patients' labels are of {len(present)} classes ({sorted(present)}), and a model "
+            "is judged by how it tells two apart"
+        )
+    return _scores(found, rows, scorer)
+
+
+def scored_pool(candidates: Path, scorer: Scorer, name: str, counts: Mapping[int, int] | None = None) -> Pool:
+    """Return as a pool the candidates without a label, of all but the test patients; where all have one, all of them.
+
+    ``counts`` by class, where None, are those of the labels that stand there; where nothing but labelled candidates
+    can be chosen, the pool is as if none were known. What a strategy (``name``) of representatives must keep away from,
+    the embeddings of what is labelled, comes along. Raises EmptyPool, NotACandidateSet, and what reading raises.
+    """
+    found = read(candidates)
+    own = [row for row in found.rows if found.side(row.patient) != LOCKED]
+    unread, labelled = [row for row in own if row.label is None], [row for row in own if row.label is not None]
+    known = _counts(labelled, scorer.application)
+    if own and not unread:
+        err.print(
+            f"All {len(own)} candidates have a label: chosen among them as if none were known.",
+            style="yellow",
+            markup=False,
+            soft_wrap=True,
+        )
+        unread, labelled, known = labelled, [], {}
+    counts = known if counts is None else counts
+    scores = _scores(found, unread, scorer)
+    looks = strategy(name).now(counts, len(scorer.application.classes)).draw in REPRESENTATIVES
+    return Pool.of(
+        [row.candidate for row in scores.rows],
+        scores.logits,
+        embeddings=scores.embeddings,
+        labelled=_scores(found, labelled, scorer).embeddings if labelled and looks else None,
+        counts=counts,
     )
 
 
-def scored_pool(candidates: Path, model: Path) -> Pool:
-    """Return the train patients' candidates as a pool."""
-    found = score(candidates, model)
-    train = np.flatnonzero(~found.material.test)
-    return Pool.of(
-        [found.material.ids[index] for index in train],
-        found.logits[train],
-        embeddings=None if found.embeddings is None else found.embeddings[train],
+def _counts(rows: Sequence[Row], application: Application) -> Mapping[int, int]:
+    """Return how many labels each class has. Raises NotACandidateSet on one that the application doesn't know."""
+    counts = Counter(row.label for row in rows if row.label is not None)
+    classes = len(application.classes)
+    if max(counts, default=0) >= classes:
+        raise NotACandidateSet(
+            f"candidates.csv: a label is {max(counts)}, and application {application.name} knows 0 to {classes - 1}"
+        )
+    return counts
+
+
+def _scores(found: CandidateSet, rows: Sequence[Row], scorer: Scorer) -> Scores:
+    application = scorer.application
+    rows = sorted(rows, key=lambda row: (row.image, row.candidate))
+    logits: list[NDArray[np.float32]] = []
+    embeddings: list[NDArray[np.float32]] = []
+    images = [(name, list(mine)) for name, mine in groupby(rows, key=lambda row: row.image)]
+    for name, mine in track(images, "scoring", console=err, transient=True):
+        file = found.images[name]
+        try:
+            prepared = prepare(read_image(file), application)
+        except NotACandidateSet:
+            raise
+        except ValueError as error:
+            raise NotACandidateSet(f"{file}: {error}") from error
+        for row in mine:
+            try:
+                patches = cut(prepared, row.x, row.y, application)
+            except ValueError as error:
+                raise NotACandidateSet(f"candidates.csv: {row.candidate}: {error}") from error
+            said, embedding = scorer.embed(patches)
+            logits.append(said)
+            if embedding is not None:
+                embeddings.append(embedding.mean(axis=0))
+    classes = len(application.classes)
+    return Scores(
+        rows,
+        np.stack(logits) if logits else np.empty((0, application.patches, classes), np.float32),
+        np.stack(embeddings) if embeddings else None,
     )

@@ -2,7 +2,9 @@
 
 import csv
 import hashlib
+import io
 import math
+import unicodedata
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -13,6 +15,8 @@ TRAIN, VALIDATION, LOCKED = "train", "validation", "locked"
 REQUIRED = ("candidate_id", "patient_id", "image_id")
 VALIDATION_SHARE = 0.15
 LOCKED_SHARE = 0.25
+BREAKS = {"Cc", "Zl", "Zp"}
+"""Unicode's categories of what no id may hold: DICOM takes no control characters, and reports are read by lines."""
 
 
 class NotACandidateSet(ValueError):
@@ -63,8 +67,9 @@ def read(folder: Path) -> CandidateSet:
         raise NotACandidateSet(f"{file}: there is no such file; a candidate set is candidates.csv and images/")
     content = file.read_bytes()
     try:
-        table = csv.DictReader(content.decode("utf-8-sig").splitlines())
-        lines = list(table)
+        # A row ends where CSV says, not at everything that Unicode calls a line; blank lines count in what is reported.
+        table = csv.DictReader(io.StringIO(content.decode("utf-8-sig"), newline=""))
+        lines = [(table.line_num, line) for line in table]
     except (UnicodeDecodeError, csv.Error) as error:
         raise NotACandidateSet(f"{file}: not a CSV file in UTF-8 ({error})") from error
     columns = table.fieldnames or ()
@@ -76,7 +81,7 @@ def read(folder: Path) -> CandidateSet:
     rows: list[Row] = []
     splits: dict[str, str] = {}
     seen: set[str] = set()
-    for number, line in enumerate(lines, 2):
+    for number, line in lines:
         where = f"{file.name}, line {number}"
         row = _row(line, where)
         if row.candidate in seen:
@@ -84,7 +89,7 @@ def read(folder: Path) -> CandidateSet:
         seen.add(row.candidate)
         rows.append(row)
         split = _split(line.get("split") or "", row.patient, where)
-        if split is not None and splits.setdefault(row.patient, split) is not split:
+        if split is not None and splits.setdefault(row.patient, split) != split:
             raise NotACandidateSet(f"{where}: this patient is in two splits; patients are split, not images")
     images = _images(folder / "images", (row.image for row in rows))
     return CandidateSet(tuple(rows), images, splits, hashlib.sha256(content).hexdigest())
@@ -96,11 +101,13 @@ def _row(line: Mapping[str, str | None], where: str) -> Row:
         # PatientID and Tracking Identifier are LO and UT; the image's id is a file name too.
         if not value or len(value) > 64 or any(part in value for part in "/\\\0") or value in {".", ".."}:
             raise NotACandidateSet(f"{where}: {name} must have 1 to 64 characters and no slash")
+        if any(unicodedata.category(character) in BREAKS for character in value):
+            raise NotACandidateSet(f"{where}: {name} {value!a} holds a line break or a control character")
     try:
-        x, y, label = (int(line[name] or "") if line.get(name) else None for name in ("x", "y", "label"))
-        score = float(line["score"] or "") if line.get("score") else None
+        x, y, label = (int(_number(line[name])) if line.get(name) else None for name in ("x", "y", "label"))
+        score = float(_number(line["score"])) if line.get("score") else None
     except ValueError as error:
-        raise NotACandidateSet(f"{where}: x, y and label are whole numbers, score is a number") from error
+        raise NotACandidateSet(f"{where}: x, y and label are whole numbers, score is a number ({error})") from error
     if score is not None and not math.isfinite(score):
         raise NotACandidateSet(f"{where}: the score is a number, not {score}")
     if (x is None) is not (y is None):
@@ -108,6 +115,13 @@ def _row(line: Mapping[str, str | None], where: str) -> Row:
     if label is not None and label < 0:
         raise NotACandidateSet(f"{where}: label is 0, 1, or a larger number where there are more classes")
     return Row(candidate, patient, image, x, y, label, score)
+
+
+def _number(value: str | None) -> str:
+    """Return what may be a number, for `int` or `float`, which alone would also take 2_8 for 28."""
+    if not value or "_" in value or not value.isascii():
+        raise ValueError(f"{value!r} is none")
+    return value
 
 
 def _split(value: str, patient: str, where: str) -> str | None:

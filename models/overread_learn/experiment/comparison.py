@@ -82,9 +82,11 @@ class Comparison:
         found = {}
         for file in sorted(self.raw.glob("*.json")):
             run = _read(file)
-            if run["protocol"] != json.loads(json.dumps(asdict(self.protocol))):
-                ours = json.loads(json.dumps(asdict(self.protocol)))
-                other = [name for name in ours if run["protocol"].get(name) != ours[name]]
+            ours = json.loads(json.dumps(asdict(self.protocol)))
+            # What an older version made does not say of which images; all else must be equal.
+            theirs = {"images_sha256": ours["images_sha256"], **run["protocol"]}
+            if theirs != ours:
+                other = [name for name in ours if theirs.get(name) != ours[name]]
                 raise OtherRules(f"{file} was made under other rules ({', '.join(other)}); name another --raw or --out")
             if run["meaning"] != meaning(run["strategy"]):
                 raise OtherRules(
@@ -197,7 +199,7 @@ def _learner(comparison: Comparison, threads: int) -> "Learner":
     material = Material(comparison.folder, Application.from_json(protocol.application))
     if protocol.depth is None:
         return Learner(material, protocol, comparison.weights, threads)
-    made_of = f"{protocol.material} {protocol.arch} {protocol.weights} {protocol.patches}"
+    made_of = f"{protocol.material} {protocol.images_sha256} {protocol.arch} {protocol.weights} {protocol.patches}"
     cache = comparison.folder / f"embeddings-{hashlib.sha256(made_of.encode()).hexdigest()[:16]}.npy"
     return HeadLearner(material, protocol, comparison.weights, threads, cache=cache)
 

@@ -52,11 +52,12 @@ class DepthStudy:
 
     def setting(self) -> dict[str, Any]:
         """Return the rules and the circumstances under which findings may share a table: seconds are among them."""
-        weights = self.network.weights
+        weights, material = self.network.weights, Material(self.folder, self.application)
         rules = {
             "arch": self.network.arch,
             "weights": weights if isinstance(weights, str) else sha256(weights.read_bytes()).hexdigest(),
-            "material": Material(self.folder, self.application).digest,
+            "material": material.digest,
+            "images_sha256": material.images_sha256,
             "recipe": _without_seed(self.network.recipe),
             "scratch": _without_seed(self.network.scratch) if self.network.scratch else None,
             "patches": PATCHES,
@@ -78,7 +79,9 @@ class DepthStudy:
         if not self.file.exists():
             return {}
         kept, ours = json.loads(self.file.read_text(encoding="utf-8")), self.setting()
-        other = [name for name in ours if kept["setting"].get(name) != ours[name]]
+        # What an older version began does not say of which images.
+        theirs = {"images_sha256": ours["images_sha256"], **kept["setting"]}
+        other = [name for name in ours if theirs.get(name) != ours[name]]
         if "scratch" in other and None in (ours["scratch"], kept["setting"]["scratch"]):
             other.remove("scratch")
         if other:

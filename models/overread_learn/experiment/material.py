@@ -1,23 +1,26 @@
 """The candidates of a set as an experiment needs them: pieces of prepared images in one file, mapped into memory."""
 
 import json
-from collections.abc import Callable, Sequence
+import secrets
+from collections.abc import Callable, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
 
 from overread_learn.applications import Application
-from overread_learn.experiment.candidate_set import LOCKED, VALIDATION, CandidateSet, NotACandidateSet
+from overread_learn.experiment.candidate_set import LOCKED, VALIDATION, CandidateSet, NotACandidateSet, Row
+from overread_learn.experiment.fingerprints import Fingerprint, contents_of, fingerprint, renewed
+from overread_learn.experiment.image_files import read_image
+from overread_learn.experiment.sides import check_labels
+from overread_learn.files import whole, write_whole
 from overread_learn.patches import Prepared, augment, cut, neighbourhood, prepare
 
-__all__ = ["Material", "Subset", "gather", "read_image"]
+__all__ = ["Material", "Subset", "gather"]
 
-MOST_PIXELS = 1 << 28
-FORMAT = 2
+FORMAT = 3
 """Of the files in the folder: what an older version gathered is gathered again."""
 
 
@@ -36,7 +39,8 @@ class Material:
     """Labelled candidates of an experiment, in the order of the set.
 
     ``ids``, ``images`` and ``patients`` (n,), ``labels`` (n,) int64; ``test`` and ``validation`` (n,) bool: whose
-    patients are never trained on, and whose may choose an epoch where something is chosen.
+    patients are never trained on, and whose may choose an epoch where something is chosen. ``digest`` is that of the
+    set's table and the application, ``images_sha256`` that of the contents of all images with a labelled candidate.
     """
 
     def __init__(self, folder: Path, application: Application) -> None:
@@ -44,6 +48,7 @@ class Material:
         table = json.loads((folder / "material.json").read_text(encoding="utf-8"))
         self.application = application
         self.digest: str = table["digest"]
+        self.images_sha256: str = contents_of(_fingerprints(table))
         self.ids: list[str] = table["ids"]
         self.patients: list[str] = table["patients"]
         self.labels: NDArray[np.int64] = np.array(table["labels"], np.int64)
@@ -52,7 +57,7 @@ class Material:
         self.validation: NDArray[np.bool_] = np.array(table["validation"], bool)
         self.left_out: int = table["left_out"]
         self._pieces = [_Piece(*row) for row in table["pieces"]]
-        self._bytes = np.memmap(folder / "pieces.bin", np.uint8, "r")
+        self._bytes = np.memmap(folder / table["pieces_file"], np.uint8, "r")
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -93,40 +98,36 @@ def gather(
 ) -> Material:
     """Prepare every image of a set once, and keep of each candidate the piece that its patches can reach.
 
-    Where ``folder`` holds them already, they are used. Candidates without a label are left out. Patients of the split
-    ``locked`` (``test``) are the test set; where the set names none, a quarter of the patients, by a keyed hash.
-    ``on_image`` hears how many images of how many are done.
+    Where ``folder`` holds them already, of the same table, application and images, they are used; where anything fails,
+    what it held stays as it was. Candidates without a label are left out. Patients of the split ``locked`` (``test``)
+    are the test set; where the set names none, a quarter of the patients, by a keyed hash. ``on_image`` hears how many
+    images of how many are done.
 
     Raises NotACandidateSet where an image can't be read, a candidate lies outside, a label is no class of the
     application, or one of the two sides lacks a class.
     """
     digest = f"{chosen.digest}-{application.to_json()}"
-    if (folder / "material.json").is_file():
-        kept = json.loads((folder / "material.json").read_text(encoding="utf-8"))
-        if (kept.get("format"), kept["digest"]) == (FORMAT, digest):
-            return Material(folder, application)
     rows = sorted((row for row in chosen.rows if row.label is not None), key=lambda row: (row.image, row.candidate))
+    files = {row.image: chosen.images[row.image] for row in rows}
+    if _holds(folder, digest, files):
+        return Material(folder, application)
+    check_labels(chosen, application)
     sides = [chosen.side(row.patient) for row in rows]
     test = [side == LOCKED for side in sides]
-    _check([row.label or 0 for row in rows], test, application)
     folder.mkdir(parents=True, exist_ok=True)
     pieces: list[_Piece] = []
-    images = len({row.image for row in rows})
-    with (folder / "pieces.bin").open("wb") as file:
+    prints: dict[str, Fingerprint] = {}
+    # No name comes twice: what material.json says stays true until another one takes its place.
+    pieces_file = f"pieces-{secrets.token_hex(8)}.bin"
+    with whole(folder / pieces_file) as file:
         for number, (name, mine) in enumerate(groupby(rows, key=lambda row: row.image), 1):
-            prepared = prepare(read_image(chosen.images[name]), application)
-            for row in mine:
-                try:
-                    piece, x, y = neighbourhood(prepared, row.x, row.y, application)
-                except ValueError as error:
-                    raise NotACandidateSet(f"candidates.csv: {row.candidate}: {error}") from error
-                pixels = np.ascontiguousarray(piece.pixels)
-                shape = (pixels.shape[0], pixels.shape[1], pixels.shape[2])
-                pieces.append(_Piece(file.tell(), shape, pixels.dtype.str, piece.scale, x, y))
-                file.write(pixels.tobytes())
-                file.write(bytes(-file.tell() % 8))  # a view of floats wants an aligned start
+            prints[name] = fingerprint(files[name])
+            prepared = _ready(files[name], application)
+            pieces.extend(_write(file, row, prepared, application) for row in mine)
             if on_image:
-                on_image(number, images)
+                on_image(number, len(files))
+        if renewed(prints, files) is None:
+            raise NotACandidateSet("images/: one of them changed while they were read")
     table = {
         "format": FORMAT,
         "digest": digest,
@@ -138,40 +139,55 @@ def gather(
         "validation": [side == VALIDATION for side in sides],
         "left_out": len(chosen.rows) - len(rows),
         "pieces": pieces,
+        "pieces_file": pieces_file,
+        "fingerprints": prints,
     }
-    (folder / "material.json").write_text(json.dumps(table), encoding="utf-8")
+    _keep(folder, table)
+    for other in folder.glob("pieces*.bin"):  # who has mapped one keeps it
+        if other.name != pieces_file:
+            other.unlink(missing_ok=True)
     return Material(folder, application)
 
 
-def read_image(file: Path) -> NDArray[Any]:
-    """Read an image: (H, W) or (H, W, 3). ``.npy`` holds any number; whatever Pillow reads keeps its grey depth.
+def _holds(folder: Path, digest: str, files: Mapping[str, Path]) -> bool:
+    """Return whether the folder holds the pieces of these very images."""
+    if not (folder / "material.json").is_file():
+        return False
+    table = json.loads((folder / "material.json").read_text(encoding="utf-8"))
+    if (table.get("format"), table.get("digest")) != (FORMAT, digest) or not (folder / table["pieces_file"]).is_file():
+        return False
+    kept = _fingerprints(table)
+    now = renewed(kept, files)
+    if now is not None and now != kept:  # copied or touched: next time a glance is to be enough again
+        _keep(folder, {**table, "fingerprints": now})
+    return now is not None
 
-    Raises NotACandidateSet where it can't be read.
-    """
+
+def _fingerprints(table: Mapping[str, Any]) -> dict[str, Fingerprint]:
+    return {name: Fingerprint(*row) for name, row in table["fingerprints"].items()}
+
+
+def _keep(folder: Path, table: Mapping[str, Any]) -> None:
+    write_whole(folder / "material.json", json.dumps(table).encode(), mode=0o644)
+
+
+def _write(file: BinaryIO, row: Row, prepared: Prepared, application: Application) -> _Piece:
     try:
-        if file.suffix == ".npy":
-            array: NDArray[Any] = np.load(file, allow_pickle=False)
-            return array
-        with Image.open(file) as image:
-            if image.width * image.height > MOST_PIXELS:
-                raise NotACandidateSet(f"{file}: more than {MOST_PIXELS >> 20} million pixels")
-            kept = image.mode if image.mode in {"L", "I;16", "F"} else "L" if image.mode == "1" else "RGB"
-            return np.asarray(image if image.mode == kept else image.convert(kept))
-    except (UnidentifiedImageError, OSError, SyntaxError, EOFError) as error:
-        raise NotACandidateSet(f"{file}: not an image that can be read ({type(error).__name__})") from error
+        piece, x, y = neighbourhood(prepared, row.x, row.y, application)
     except ValueError as error:
-        raise NotACandidateSet(f"{file}: not an image that can be read ({error})") from error
+        raise NotACandidateSet(f"candidates.csv: {row.candidate}: {error}") from error
+    pixels = np.ascontiguousarray(piece.pixels)
+    shape = (pixels.shape[0], pixels.shape[1], pixels.shape[2])
+    written = _Piece(file.tell(), shape, pixels.dtype.str, piece.scale, x, y)
+    file.write(pixels.tobytes())
+    file.write(bytes(-file.tell() % 8))  # a view of floats wants an aligned start
+    return written
 
 
-def _check(labels: Sequence[int], test: Sequence[bool], application: Application) -> None:
-    classes = len(application.classes)
-    if max(labels, default=0) >= classes:
-        raise NotACandidateSet(
-            f"candidates.csv: a label is {max(labels)}, and application {application.name} knows 0 to {classes - 1}"
-        )
-    for name, side in (("train", False), ("test", True)):
-        present = {label for label, held_out in zip(labels, test, strict=True) if held_out is side}
-        if len(present) < 2:  # nothing could be learnt, or nothing measured
-            raise NotACandidateSet(
-                f"candidates.csv: the {name} patients' labels are all of one class: {sorted(present)}"
-            )
+def _ready(file: Path, application: Application) -> Prepared:
+    try:
+        return prepare(read_image(file), application)
+    except NotACandidateSet:
+        raise
+    except ValueError as error:
+        raise NotACandidateSet(f"{file}: {error}") from error

@@ -25,7 +25,7 @@ class Protocol:
     weights: str
     """SHA-256 of the pretrained weights, or ``none``."""
     material: str
-    """Digest of the candidate set."""
+    """Digest of the candidate set's table and the application."""
     budgets: tuple[int, ...]
     prevalence: float | None = None
     patches: int = 6
@@ -36,6 +36,8 @@ class Protocol:
     rates: str = "own"
     depth: int | None = None
     label_noise: float = 0.0
+    images_sha256: str | None = None
+    """Over the contents of the set's images; runs made before it was noted lack it."""
 
     def __post_init__(self) -> None:
         """Refuse what can't be run."""

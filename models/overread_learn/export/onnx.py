@@ -15,7 +15,7 @@ from torch import nn
 
 from overread_learn.applications import Application
 from overread_learn.files import write_whole
-from overread_learn.nets.classifier import Classifier
+from overread_learn.nets.classifier import Classifier, check_input
 from overread_learn.scoring import APPLICATION_KEY, ARCH_KEY, Scorer, softmax
 
 __all__ = ["export", "parity"]
@@ -31,7 +31,8 @@ def export(model: Classifier, application: Application, path: Path, *, extra: Ma
     the network's name, and ``extra``. The file appears whole or not at all: it is written beside its place, flushed to
     the disk, and renamed.
 
-    Raises ValueError where ``extra`` uses a name that is taken, or the network has other classes than the application.
+    Raises ValueError where ``extra`` uses a name that is taken, the network has other classes than the application, or
+    it can't take patches of the application's size.
     """
     taken = sorted({APPLICATION_KEY, ARCH_KEY} & extra.keys())
     if taken:
@@ -40,6 +41,7 @@ def export(model: Classifier, application: Application, path: Path, *, extra: Ma
         raise ValueError(
             f"the network has {model.classes} classes, application {application.name} {len(application.classes)}"
         )
+    check_input(model.arch, model.classes, application.input_px)
     graph = _traced(model, application.input_px)
     onnx.helper.set_model_props(graph, {**extra, APPLICATION_KEY: application.to_json(), ARCH_KEY: model.arch})
     content: bytes = graph.SerializeToString()

@@ -1,6 +1,23 @@
 """Classifiers by torchvision name."""
 
-from overread_learn.nets.classifier import Classifier, build, from_bytes, parameters_by_role, to_bytes
+from overread_learn.nets.classifier import (
+    Classifier,
+    application_of,
+    build,
+    check_input,
+    from_bytes,
+    parameters_by_role,
+    to_bytes,
+)
 from overread_learn.nets.weights import WeightsUnavailable
 
-__all__ = ["Classifier", "WeightsUnavailable", "build", "from_bytes", "parameters_by_role", "to_bytes"]
+__all__ = [
+    "Classifier",
+    "WeightsUnavailable",
+    "application_of",
+    "build",
+    "check_input",
+    "from_bytes",
+    "parameters_by_role",
+    "to_bytes",
+]

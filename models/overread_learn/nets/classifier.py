@@ -8,9 +8,10 @@ import torch
 import torchvision
 from torch import nn
 
+from overread_learn.applications import Application
 from overread_learn.nets.weights import imagenet, read, unpack
 
-__all__ = ["Classifier", "build", "from_bytes", "parameters_by_role", "to_bytes"]
+__all__ = ["Classifier", "application_of", "build", "check_input", "from_bytes", "parameters_by_role", "to_bytes"]
 
 HEADS = ("fc", "classifier", "head", "heads")
 """Where torchvision's families keep their last layer."""
@@ -121,6 +122,20 @@ def build(arch: str, classes: int, weights: Path | Literal["imagenet"] | None, s
     return model.eval()
 
 
+def check_input(arch: str, classes: int, input_px: int) -> None:
+    """Refuse what `Classifier` refuses, and patches of a side, in pixels, that the network can't take.
+
+    Some pool until nothing of a small patch is left, others take one size alone. Neither memory nor arithmetic is
+    spent: only shapes pass through. Raises ValueError, which names the network and the side.
+    """
+    with torch.device("meta"):
+        shapes = Classifier(arch, classes).eval()
+        try:
+            shapes(torch.empty(2, 3, input_px, input_px))
+        except (RuntimeError, AssertionError, ValueError) as error:  # each network has its own way of refusing
+            raise ValueError(f"{arch} can't take patches of {input_px} x {input_px} px (input_px): {error}") from error
+
+
 def parameters_by_role(model: Classifier) -> tuple[dict[str, nn.Parameter], dict[str, nn.Parameter]]:
     """Return the parameters of the trunk and those of the head, each by name."""
     prefix = f"net.{model.head}."
@@ -129,11 +144,14 @@ def parameters_by_role(model: Classifier) -> tuple[dict[str, nn.Parameter], dict
     return {name: value for name, value in named.items() if name not in head}, head
 
 
-def to_bytes(model: Classifier) -> bytes:
-    """Serialise a network: its name, its number of classes and its state_dict."""
+def to_bytes(model: Classifier, application: Application | None = None) -> bytes:
+    """Serialise a network: its name, its number of classes, its state_dict, and the application that it learnt."""
     state = {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
+    kept = {"arch": model.arch, "classes": model.classes, "state_dict": state}
+    if application is not None:
+        kept["application"] = application.to_json()
     buffer = io.BytesIO()
-    torch.save({"arch": model.arch, "classes": model.classes, "state_dict": state}, buffer)
+    torch.save(kept, buffer)
     return buffer.getvalue()
 
 
@@ -153,6 +171,17 @@ def from_bytes(content: bytes) -> Classifier:
     except RuntimeError as error:
         raise ValueError(f"{what} does not hold the weights of {arch}: {error}") from error
     return model.eval()
+
+
+def application_of(content: bytes) -> Application | None:
+    """Return the application that a network of `to_bytes` learnt; None where the bytes don't say, as older ones don't.
+
+    Raises ValueError where they hold no network, or no application that this version knows.
+    """
+    match unpack(content, f"a classifier of {len(content)} bytes"):
+        case {"application": str(document)}:
+            return Application.from_json(document)
+    return None
 
 
 def _last_layer(arch: str, net: nn.Module) -> str:

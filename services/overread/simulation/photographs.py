@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import csv
 import hashlib
-import io
 from collections.abc import Callable
 from itertools import groupby
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
-from PIL import Image, UnidentifiedImageError
 from pydicom.dataset import Dataset
 from pydicom.encaps import encapsulate
 from pydicom.uid import (
@@ -27,10 +24,10 @@ from overread.simulation.cad import Marked, report
 from overread.simulation.ct import file_meta, patient_and_study, uid
 from overread_learn.experiment import candidate_set
 from overread_learn.experiment.candidate_set import Row
+from overread_learn.experiment.image_files import read_image
 
 RADIUS_PX = 6.0
 """Of a truth row: a simulated reader takes a candidate this close for the one that was meant."""
-MOST_PIXELS = 1 << 28
 
 
 class Wrapped(NamedTuple):
@@ -135,7 +132,7 @@ def _wrap_image(file: Path, patient: str, number: int, identity: tuple[str, ...]
     if sof is not None:
         _bitstream(dataset, sof, content)
     else:
-        _native(dataset, file, content)
+        _native(dataset, file)
     return dataset
 
 
@@ -195,16 +192,16 @@ def _bitstream(dataset: Dataset, sof: Header, content: bytes) -> None:
     dataset["PixelData"].is_undefined_length = True
 
 
-def _native(dataset: Dataset, file: Path, content: bytes) -> None:
-    """Decode whatever else Pillow reads, grey in its own depth and the rest as RGB."""
+def _native(dataset: Dataset, file: Path) -> None:
+    """Decode whatever else can be read: grey of 8 or 16 bits in its own depth, and RGB of 8."""
     try:
-        with Image.open(io.BytesIO(content)) as image:
-            if image.width * image.height > MOST_PIXELS:
-                raise Misconfigured(f"{file}: more than {MOST_PIXELS >> 20} million pixels")
-            kept = image.mode if image.mode in {"L", "I;16"} else "L" if image.mode == "1" else "RGB"
-            pixels = np.asarray(image if image.mode == kept else image.convert(kept))
-    except (UnidentifiedImageError, OSError, ValueError, SyntaxError) as error:
-        raise Misconfigured(f"{file}: not an image that can be read ({type(error).__name__})") from error
+        pixels = read_image(file)
+    except candidate_set.NotACandidateSet as error:
+        raise Misconfigured(str(error)) from error
+    if (pixels.ndim, pixels.dtype.name, *pixels.shape[2:]) not in {(2, "uint8"), (2, "uint16"), (3, "uint8", 3)}:
+        raise Misconfigured(
+            f"{file}: {pixels.dtype} {pixels.shape}; the loop takes grey of 8 or 16 bits without a sign, and RGB of 8"
+        )
     _pixel_module(dataset, pixels.shape[0], pixels.shape[1], 1 if pixels.ndim == 2 else 3, pixels.dtype.itemsize * 8)
     dataset.LossyImageCompression = "00"
     data = pixels.astype(pixels.dtype.newbyteorder("<")).tobytes()

@@ -45,7 +45,7 @@ def put(
         return registry.register(
             identity,
             model=path.read_bytes(),
-            weights=to_bytes(model),
+            weights=to_bytes(model, application),
             tags={"kind": kind, "sha256": sha256, "application": application.name, **lineage},
             parameters={"arch": model.arch, "seed": seed, **lineage},
             metrics={**numbers, "parity": difference},

@@ -1,0 +1,106 @@
+"""Reads the images of a candidate set with the depth that they are stored in, or refuses them by name."""
+
+import math
+import re
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, UnidentifiedImageError
+
+from overread_learn.experiment.candidate_set import NotACandidateSet
+
+__all__ = ["MOST_PIXELS", "read_image"]
+
+MOST_PIXELS = 1 << 28
+"""Of one image: in RGB 805 MB. A file of a few bytes may claim to be larger than any memory."""
+
+_GREY = {"L", "I", "F", "I;16", "I;16L", "I;16B", "I;16N"}
+"""Pillow's modes that hold what the file holds; bits (``1``) become L, all others RGB of 8 bits."""
+_DEEP = re.compile(r";(12|16|32)")
+"""In the name of how a file stores a pixel: more bits a channel than RGB has in Pillow."""
+_SAMPLE_FORMAT, _UNSIGNED, _SIGNED = 339, 1, 2
+"""A TIFF's tag, and its values; Pillow reads 32 bits as signed and 8 bits as unsigned, whatever it says."""
+_alone = threading.Lock()
+
+
+def read_image(file: Path) -> NDArray[Any]:
+    """Read an image: (H, W) or (H, W, 3).
+
+    ``.npy`` holds any number. Of what Pillow reads, grey keeps its depth and its sign (a PGM of another depth than 8
+    or 16 bits is stretched to 16); colour and palettes come as RGB of 8 bits, without transparency. JPEG 2000 and AVIF
+    in colour of more than 8 bits lose the rest unseen, for Pillow does not say how deep they are.
+
+    Raises NotACandidateSet, which names the file, where it can't be read, has more than `MOST_PIXELS`, or has colour
+    (or grey with transparency) of more than 8 bits a channel.
+    """
+    try:
+        return _array(file) if file.suffix == ".npy" else _picture(file)
+    except NotACandidateSet:
+        raise
+    except (UnidentifiedImageError, OSError, SyntaxError, EOFError, Image.DecompressionBombError) as error:
+        raise NotACandidateSet(f"{file}: not an image that can be read ({type(error).__name__})") from error
+    except ValueError as error:
+        raise NotACandidateSet(f"{file}: not an image that can be read ({error})") from error
+
+
+def _array(file: Path) -> NDArray[Any]:
+    mapped = np.lib.format.open_memmap(file, mode="r")
+    _limit(file, math.prod(mapped.shape[:2]))
+    return np.array(mapped)
+
+
+def _picture(file: Path) -> NDArray[Any]:
+    with _pillows_limit_off():
+        image = Image.open(file)  # reads the header alone
+    with image:
+        _limit(file, image.width * image.height)
+        if image.mode not in _GREY and _deeper(image):
+            raise NotACandidateSet(
+                f"{file}: more than 8 bits a channel, of which 8 would be left; bring it to 8 bits, or give it as .npy"
+            )
+        kept = image.mode if image.mode in _GREY else "L" if image.mode == "1" else "RGB"
+        pixels = np.asarray(image if image.mode == kept else image.convert(kept))
+        return _as_stored(pixels, image)
+
+
+def _limit(file: Path, pixels: int) -> None:
+    if pixels > MOST_PIXELS:
+        raise NotACandidateSet(f"{file}: more than {MOST_PIXELS / 1e6:.0f} million pixels")
+
+
+@contextmanager
+def _pillows_limit_off() -> Iterator[None]:
+    """Leave the limit to us: Pillow warns at 89 million pixels, and raises what is no ValueError at 179."""
+    with _alone:  # Pillow's is one for the whole process
+        theirs, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+        try:
+            yield
+        finally:
+            Image.MAX_IMAGE_PIXELS = theirs
+
+
+def _deeper(image: Image.Image) -> bool:
+    """Return whether the file stores more bits a channel than Pillow's mode holds, as far as its plug-in says."""
+    for tile in getattr(image, "tile", ()):
+        stored = tile[3] if isinstance(tile[3], tuple) else (tile[3],)
+        if any(isinstance(part, str) and _DEEP.search(part) for part in stored):
+            return True
+        if tile[0].startswith("ppm") and any(isinstance(part, int) and part > 255 for part in stored):
+            return True
+    return False
+
+
+def _as_stored(pixels: NDArray[Any], image: Image.Image) -> NDArray[Any]:
+    """Return pixels in the machine's byte order, and with the sign that a TIFF says they have."""
+    tags = getattr(image, "tag_v2", None)
+    signed = tags.get(_SAMPLE_FORMAT, (_UNSIGNED,))[0] if tags is not None else None
+    if image.mode == "I" and signed == _UNSIGNED:
+        return pixels.view(np.uint32)
+    if image.mode == "L" and signed == _SIGNED:
+        return pixels.view(np.int8)
+    return pixels.astype(pixels.dtype.newbyteorder("="), copy=False)

@@ -1,0 +1,102 @@
+"""What is wrong with a command's words is said at once: before images are read and before a process starts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from experiment.conftest import TOML
+from experiment.console import Console
+from overread_learn.applications import load
+from overread_learn.nets import build, to_bytes
+
+FAULTS = [
+    (("--training", "foo"), "--training: unknown 'foo'; known are RFT(LQ), AFT(LQ)"),
+    (("--arch", "foo"), "unknown network 'foo'"),
+    (("--strategies", "random,foo"), "unknown strategy 'foo'"),
+    (("--budgets", "12,many"), "--budgets: '12,many' is no list of whole numbers"),
+    (("--budgets", "12,0"), "budgets must be whole numbers from 1"),
+    (("--prevalence", "2"), "a prevalence lies between 0 and 1"),
+    (("--rates", "foo"), "rates are own or papers, got 'foo'"),
+]
+
+
+@pytest.mark.parametrize(("words", "complaint"), FAULTS, ids=lambda each: each if isinstance(each, str) else each[0])
+def test_labels_looks_at_its_words_before_the_images(
+    learn: Console, tmp_path: Path, words: tuple[str, ...], complaint: str
+) -> None:
+    out = tmp_path / "out"
+    said = learn("labels", "--candidates", tmp_path / "nowhere", "--weights", "none", "--out", out, *words)
+    assert said.code == 2
+    assert complaint in said.err
+    assert not out.exists()
+
+
+@pytest.mark.parametrize("command", ["labels", "finetune", "depth"])
+def test_patches_too_small_for_the_network_are_refused_before_the_images(
+    learn: Console, tmp_path: Path, command: str
+) -> None:
+    small = tmp_path / "small.toml"
+    small.write_text(TOML.replace("input_px = 32", "input_px = 8"))
+    words = ("--candidates", tmp_path / "nowhere", "--application", small, "--out", tmp_path / "out")
+    said = learn(command, *words, *(() if command == "depth" else ("--weights", "none")))
+    assert said.code == 2
+    assert "squeezenet1_1 can't take patches of 8 x 8 px (input_px)" in said.err
+
+
+def test_depth_looks_at_its_words_before_the_images(learn: Console, network: Path, tmp_path: Path) -> None:
+    weights = tmp_path / "weights.pth"
+    weights.write_bytes((network / "model.pt").read_bytes())
+    words = ("depth", "--candidates", tmp_path / "nowhere", "--weights", weights, "--out", tmp_path / "out")
+    assert "a share is 1 to 100 per cent, got [0]" in learn(*words, "--sizes", "0").err
+    assert "unknown network 'foo'" in learn(*words, "--arch", "foo").err
+
+
+def test_a_parent_of_other_classes_is_refused_before_the_images(learn: Console, dots: Path, tmp_path: Path) -> None:
+    (tmp_path / "three.pt").write_bytes(to_bytes(build("squeezenet1_1", 3, None, seed=0)))
+    words = ("--candidates", tmp_path / "nowhere", "--application", dots / "dots.toml", "--out", tmp_path / "out")
+    said = learn("finetune", *words, "--parent", tmp_path / "three.pt")
+    assert "three.pt has 3 classes, application dots 2" in said.err
+
+
+# export
+
+
+def test_export_writes_the_application_that_the_model_learnt(learn: Console, network: Path, tmp_path: Path) -> None:
+    from overread_learn.scoring import Scorer  # noqa: PLC0415 - ONNX Runtime
+
+    said = learn("export", network / "model.pt", tmp_path / "model.onnx")
+    assert said.code == 0
+    assert (tmp_path / "model.onnx").read_bytes() == (network / "model.onnx").read_bytes()
+    assert Scorer(tmp_path / "model.onnx").application.name == "dots"
+
+
+def test_export_refuses_another_application_unless_told(learn: Console, network: Path, tmp_path: Path) -> None:
+    words = ("export", network / "model.pt", tmp_path / "wrong.onnx", "--application", "lung-nodule")
+    said = learn(*words)
+    assert said.code == 2
+    assert "learnt dots, and lung-nodule cuts its patches in another way (name, patches, input_px" in said.err
+    assert "--other-application" in said.err
+    assert not (tmp_path / "wrong.onnx").exists()
+    assert learn(*words, "--other-application").code == 0
+    assert (tmp_path / "wrong.onnx").exists()
+
+
+def test_export_takes_the_own_application_with_another_operating_point(
+    learn: Console, network: Path, tmp_path: Path
+) -> None:
+    from overread_learn.scoring import Scorer  # noqa: PLC0415 - ONNX Runtime
+
+    (tmp_path / "point.toml").write_text(TOML + "operating_point = 0.3\n")
+    words = ("export", network / "model.pt", tmp_path / "model.onnx", "--application", tmp_path / "point.toml")
+    assert learn(*words).code == 0
+    assert Scorer(tmp_path / "model.onnx").application.operating_point == 0.3
+
+
+def test_export_of_an_older_model_asks_for_its_application(learn: Console, dots: Path, tmp_path: Path) -> None:
+    application = load(dots / "dots.toml")
+    (tmp_path / "old.pt").write_bytes(to_bytes(build("squeezenet1_1", len(application.classes), None, seed=0)))
+    words = ("export", tmp_path / "old.pt", tmp_path / "model.onnx")
+    assert "name it by --application" in learn(*words).err
+    assert learn(*words, "--application", dots / "dots.toml").code == 0
