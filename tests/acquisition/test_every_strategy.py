@@ -129,7 +129,7 @@ def test_a_prefilter_leaves_the_best_to_kmeans() -> None:
         assert {pick.id for pick in picks} == top
 
 
-@pytest.mark.parametrize("name", ["badge", "coreset", "typiclust", "margin+badge", "auto"])
+@pytest.mark.parametrize("name", ["badge", "coreset", "typiclust", "margin+badge", "random:entropy@.25+badge2"])
 def test_missing_embeddings_are_said(name: str) -> None:
     pool = replace(scored(), embeddings=None)
     with pytest.raises(ValueError, match=f"{re.escape(name)} chooses by embeddings, and this pool has none"):

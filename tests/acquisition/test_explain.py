@@ -134,7 +134,7 @@ def test_a_cold_start_is_explained_until_it_ends() -> None:
     assert (cold.strategy, warm.strategy) == ("random", "margin")
     assert "random, the cold start of margin, chooses" in cold.sentence
     assert (cold.value, warm.value) == (None, pytest.approx(1 - warm.margin))
-    assert explain(logits, "auto", 8, {}).strategy == strategy("auto").cold
+    assert explain(logits, "acft:margin", 8, {}).strategy == "acft"
 
 
 def test_coresets_distance_is_that_to_the_nearest_before_it() -> None:

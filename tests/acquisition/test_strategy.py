@@ -85,7 +85,6 @@ def test_names_of_combinations() -> None:
         ("marge:entropy", "unknown strategy 'marge'"),
         ("random:typiclust:entropy", "'random:typiclust' has|random:typiclust has a cold start itself"),
         ("margin:entropy", r"margin has a cold start itself \(random\)"),
-        ("random:auto", "unknown"),
         ("entropy@0", "share above 0, at most 1"),
         ("entropy@1.5", "share above 0, at most 1"),
         ("margin@.25", "AIFT's measures"),

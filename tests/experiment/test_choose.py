@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 
 from experiment.console import Console
-from overread_learn.acquisition import strategy
 from overread_learn.acquisition.arrow import write
 from overread_learn.experiment import candidate_set
 
@@ -102,11 +101,12 @@ def test_explain_says_of_a_pick_what_select_says(learn: Console, mixed: Path, na
 
 def test_explain_explains_who_chooses_now(learn: Console, mixed: Path) -> None:
     words = ("explain", "c00", "--pool", mixed, "--json")
-    cold: Any = learn(*words).facts["c00"]
-    assert cold["strategy"] == strategy("auto").cold
-    assert f"so {cold['strategy']}, the cold start of auto, chooses" in cold["sentence"]
-    warm: Any = learn(*words, "--labelled", "9,1").facts["c00"]
-    assert warm["strategy"] == "auto"
+    two = (*words, "--strategy", "random:entropy@.25")
+    cold: Any = learn(*two).facts["c00"]
+    assert cold["strategy"] == "random"
+    assert "so random, the cold start of random:entropy@.25, chooses" in cold["sentence"]
+    warm: Any = learn(*two, "--labelled", "9,1").facts["c00"]
+    assert warm["strategy"] == "random:entropy@.25"
     assert "entropy" in warm["sentence"]
     assert "cold start" not in warm["sentence"]
     rarest = ("--strategy", "rarest", "--labelled")
