@@ -49,9 +49,18 @@ def test_a_row_for_each_strategy_the_best_first() -> None:
 
 
 def test_across_the_pools_stands_who_ran_everywhere() -> None:
-    other = {"summary": {name: row(None, None, 0.5, -0.05) for name in ("random", "auto", "margin")}}
-    rows = [line for line in across({"a": FACTS, "b": other}).splitlines() if line.startswith("| `")]
+    names = ("random", "auto", "margin")
+    other = {
+        "strategies": {name: {"0": steps(0.5), "1": steps(0.6)} for name in names},
+        "summary": {name: row(None, None, 0.5, -0.05) for name in names},
+    }
+    rows = [line for line in across({"a": FACTS, "b": other}, 1).splitlines() if line.startswith("| `")]
     assert rows == ["| `auto` | +0.1500 | -0.0500 | +0.0500 |", "| `random` | +0.0000 | -0.0500 | -0.0250 |"]
+
+
+def test_a_mean_of_few_seeds_is_held_against_nobody() -> None:
+    rows = [line for line in across({"a": FACTS}, 2).splitlines() if line.startswith("| `")]
+    assert rows == ["| `random` | +0.0000 | +0.0000 |"]
 
 
 def test_every_pool_names_strategies_that_exist_and_the_one_all_are_held_against() -> None:

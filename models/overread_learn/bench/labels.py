@@ -24,6 +24,10 @@ MODERN = ("auto", "acft", "margin", "badge", "typiclust", "stratified", "oracle"
 BEST = ("random", "auto", "margin", "badge", "acft", "diversity@.25", "sum@.25", "entropy@.25", "oracle", "foresight")
 FEW = ("random", "auto", "margin", "badge", "acft", "oracle", "foresight")
 RIVALS = (
+    "acft:badge",
+    "acft:entropy@.25+badge2",
+    "random:acft",
+    "random:entropy@.25+badge2",
     "random:entropy@.25+badge",
     "random:sum@.25+badge2",
     "random:diversity@.25+badge2",
@@ -33,6 +37,8 @@ RIVALS = (
 )
 """What `auto` was chosen from, beside those with a name: cold starts, measures, how far the prefilter reaches."""
 EVERY = (*PAPERS, *MODERN, "least-confidence", "coreset", "patch-jsd", "margin^1", *RIVALS)
+ENOUGH = 5
+"""Seeds, for a mean that is held against others'."""
 BUDGETS = "50,50,100,200,400"
 
 
@@ -97,20 +103,24 @@ def _page(results: Path) -> str:
     return "\n".join(["# Labels saved: every pool\n", stands, *([across(found)] if found else []), *sections])
 
 
-def across(pools: Mapping[str, Mapping[str, Any]]) -> str:
-    """Return what the strategies that ran on every pool gained on each: ALC minus Random's, the best mean first."""
-    everywhere = set.intersection(*(set(facts["summary"]) for facts in pools.values()))
+def across(pools: Mapping[str, Mapping[str, Any]], enough: int = ENOUGH) -> str:
+    """Return what strategies with ``enough`` seeds on every pool gained: ALC minus Random's, the best mean first."""
+    everywhere = set.intersection(*(_ran(facts, enough) for facts in pools.values()))
     gains = {name: [facts["summary"][name]["alc_minus_random"] for facts in pools.values()] for name in everywhere}
     lines = [
         "## Across the pools",
         "",
-        "ALC minus Random's, of the strategies that ran on every pool here.",
+        f"ALC minus Random's, of the strategies that ran with {enough} seeds or more on every pool here.",
         "",
     ]
     lines += [f"| strategy | {' | '.join(pools)} | mean |", "|---" * (len(pools) + 2) + "|"]
     for name, row in sorted(gains.items(), key=lambda item: -sum(item[1])):
         lines.append(f"| `{name}` | {' | '.join(f'{gain:+.4f}' for gain in row)} | {sum(row) / len(row):+.4f} |")
     return "\n".join(lines) + "\n"
+
+
+def _ran(facts: Mapping[str, Any], enough: int) -> set[str]:
+    return {name for name in facts["summary"] if len(facts["strategies"][name]) >= enough}
 
 
 def table(name: str, facts: Mapping[str, Any]) -> str:
