@@ -1,4 +1,4 @@
-"""What `overread` said, when a test ran it."""
+"""What `overread` or `overread-learn` said, when a test ran it."""
 
 from __future__ import annotations
 

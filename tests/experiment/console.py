@@ -2,23 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import sys
-from typing import Any, NamedTuple
 
 import pytest
 
+from cli.said import Said
 from overread_learn import cli
-
-
-class Said(NamedTuple):
-    code: int
-    out: str
-    err: str
-
-    @property
-    def facts(self) -> Any:
-        return json.loads(self.out)
 
 
 class Console:
