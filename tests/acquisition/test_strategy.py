@@ -65,6 +65,20 @@ def test_names_of_combinations() -> None:
 
 
 @pytest.mark.parametrize(
+    ("name", "phases"),
+    [
+        ("scratch", ("scratch", "scratch")),
+        ("random", ("first", "later")),
+        ("sum@.25", ("first", "later")),
+        ("diversity", ("first", "later_diversity")),
+        ("random:acft", ("first", "later_diversity")),
+    ],
+)
+def test_which_phase_of_table_3_a_round_trains_by(name: str, phases: tuple[str, str]) -> None:
+    assert tuple(strategy(name).phase(learnt=learnt) for learnt in (False, True)) == phases
+
+
+@pytest.mark.parametrize(
     ("name", "complaint"),
     [
         ("", "unknown strategy ''"),

@@ -145,6 +145,13 @@ def test_a_known_spacing_goes_before_context_px() -> None:
     assert not np.allclose(cut(prepared, 150, 150, application), cut(prepared, 150, 150, application, 0.001), atol=0.1)
 
 
+def test_a_spacing_that_would_take_all_memory_is_refused() -> None:
+    application = load("histopathology")
+    prepared = prepare(np.zeros((30, 30), np.uint8), application)
+    with pytest.raises(ValueError, match=r"48000 pixels at a pixel spacing of 1e-06 mm.*is the spacing in mm"):
+        cut(prepared, 15, 15, application, 1e-6)
+
+
 def test_half_a_point_is_refused(square: Application) -> None:
     with pytest.raises(ValueError, match="both x and y, or neither"):
         cut(prepare(np.eye(9), square), 3, None, square)

@@ -51,6 +51,14 @@ class Strategy:
         """Return who chooses now: the cold start until each class has a label (``counts`` by class), else this one."""
         return self if not self.cold or all(counts.get(each) for each in range(classes)) else strategy(self.cold)
 
+    def phase(self, *, learnt: bool) -> str:
+        """Return which of an application's phases its round trains by; ``learnt``: a round before has trained."""
+        if self.restart:
+            return "scratch"
+        if not learnt:
+            return "first"
+        return "later_diversity" if self.measure == "aift" and not self.entropy else "later"
+
     @property
     def embeds(self) -> bool:
         """Whether it looks at embeddings."""

@@ -211,10 +211,9 @@ def _learn(learner: Learner, chosen: Strategy, state: _State, seed: int) -> _Sta
         parent = learner.blank(seed)
     else:
         parent = state.model if planned.start == "parent" else learner.start(state.seed)
-    phase = "scratch" if chosen.restart else "later" if state.learnt else "first"
     learning = {indices[place]: int(labels[place]) for place in planned.indices}
     try:
-        model = learner.fit(parent, learning, seed=seed, phase=phase)
+        model = learner.fit(parent, learning, seed=seed, phase=chosen.phase(learnt=bool(state.learnt)))
     except OneClass:
         return state
     return state._replace(model=model, learnt=frozenset(indices))

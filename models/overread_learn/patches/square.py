@@ -12,6 +12,9 @@ from overread_learn.patches.prepare import WHITE, Prepared
 
 __all__ = ["draw", "normalise", "place"]
 
+WIDEST = 1 << 14
+"""Source pixels of a context in mm at most: a spacing a thousand times too small would ask for all the memory."""
+
 # Patches are too small to share between threads, and callers thread over candidates themselves.
 cv2.setNumThreads(1)
 
@@ -23,7 +26,8 @@ def place(
 
     ``x``, ``y`` count source pixels from the centre of the first one; both None mean the image's centre. Raises
     ValueError on a point outside the image, where the context is in millimetres and ``spacing_mm`` (mm per source
-    pixel) is missing (unless the application says its ``context_px``) or not positive, and on applications of volumes.
+    pixel) is missing (unless the application says its ``context_px``), not positive, or so small that the square would
+    be wider than `WIDEST`, and on applications of volumes.
     """
     height, width = (side / prepared.scale for side in prepared.pixels.shape[:2])
     if x is None and y is None:
@@ -54,7 +58,13 @@ def _side(application: Application, spacing_mm: float | None, shorter: float) ->
         return application.context_px
     if not 0 < spacing_mm < math.inf:
         raise ValueError(f"pixel spacing must be a positive number of mm, got {spacing_mm}")
-    return application.context / spacing_mm
+    side = application.context / spacing_mm
+    if side > WIDEST:
+        raise ValueError(
+            f"application {application.name}: {application.context:g} mm are {side:.0f} pixels at a pixel spacing of "
+            f"{spacing_mm:g} mm, more than {WIDEST}; is the spacing in mm?"
+        )
+    return side
 
 
 def draw(
