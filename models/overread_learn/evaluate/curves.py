@@ -2,8 +2,8 @@
 
 Area under the learning curve: Zhou et al., Medical Image Analysis 2021 (arXiv 1802.00912). Intervals are percentiles of
 a bootstrap over seeds and test patients: both are drawn with replacement, the same patients for all strategies, the
-same seeds for all strategies that ran the same ones. Of few seeds they may hold less than they say: few are little
-to take a percentile of (`seed_weights`).
+same seeds for all strategies that ran the same ones. Few seeds are little to take a percentile of: where seeds alone
+differ (normal, 4,000 simulated repetitions), the 95 % of three hold .75, of five .86, of twenty .93.
 """
 
 import zlib

@@ -2,7 +2,8 @@
 
 Intervals are 95 % percentiles of a bootstrap over seeds and test patients, as for learning curves: both are drawn with
 replacement, the same patients for all depths and shares, the same seeds for all that ran the same ones. Differences are
-therefore paired. Few seeds make it coarse: of three, one draw in nine takes a single seed thrice.
+therefore paired. Few seeds make it coarse and too narrow (`overread_learn.evaluate.curves`): of three seeds two are
+drawn, and one draw in three takes the same one twice.
 """
 
 from collections.abc import Mapping
