@@ -46,6 +46,8 @@ def test_every_depth_and_scratch_for_every_share_and_seed(network: Network) -> N
     ]
     without = network._replace(scratch=None)
     assert wished(without, sizes=[10], seeds=[0]) == [(10, depth, 0) for depth in range(1, 6)]
+    with pytest.raises(ValueError, match=r"squeezenet1_1 has depths 1 .* to 5 .* got 6"):
+        wished(network, sizes=[10], seeds=[0], depths=[1, 6])
 
 
 def test_a_finding_is_what_it_says(network: Network) -> None:

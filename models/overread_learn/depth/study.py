@@ -128,13 +128,15 @@ def wished(
     """Return what a study is to find, the first seeds first: each share at every depth, and then from scratch.
 
     ``sizes`` are per cent; ``depths`` are all, unless named. Raises ValueError on a size that is not in 1..100, and
-    what `build` and `blocks` raise.
+    what `build`, `blocks` and `span` raise.
     """
     wrong = [size for size in sizes if not 1 <= size <= 100]  # per cent
     if wrong:
         raise ValueError(f"a share is 1 to 100 per cent, got {wrong}")
-    if depths is None:
-        depths = range(1, len(blocks(build(network.arch, network.classes, None, 0))) + 1)
+    model = build(network.arch, network.classes, None, 0)
+    depths = range(1, len(blocks(model)) + 1) if depths is None else depths
+    for depth in depths:
+        span(model, depth)  # raises what is wrong with it
     wanted: list[Depth] = [*depths, SCRATCH] if network.scratch else [*depths]
     return [(share, depth, seed) for seed, share, depth in product(seeds, sizes, wanted)]
 
