@@ -195,3 +195,11 @@ def test_a_mean_over_seeds_varies_as_the_seeds_themselves_say(seeds: int) -> Non
 
 def test_one_seed_says_nothing_of_others() -> None:
     assert (seed_weights([7], 5, 0) == 1).all()
+
+
+@pytest.mark.parametrize(("seeds", "held"), [(3, 0.75), (5, 0.86), (20, 0.93)])
+def test_how_much_the_intervals_of_few_seeds_hold(seeds: int, held: float) -> None:
+    # What the module says of them, for results.md and depth.md quote it.
+    truths = np.random.default_rng(seeds).normal(size=(seeds, 4000))
+    lower, upper = np.quantile(seed_weights(range(seeds), 1000, 0)[1:] @ truths, [0.025, 0.975], axis=0)
+    assert ((lower <= 0) & (upper >= 0)).mean() == pytest.approx(held, abs=0.03)

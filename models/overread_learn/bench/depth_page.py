@@ -20,7 +20,7 @@ HEAD = """\
   layers draw a new patch each epoch, in float32.
 - AUC is the mean over seeds, on the test patients. Its 95 % interval is by bootstrap over seeds and test patients: both
   are drawn with replacement, a thousand times, the same ones for every row, so that differences are paired. Three seeds
-  make it coarse and too narrow: where seeds alone differ, it holds .75 (simulated), and more as patients add to it.
+  make it coarse and too narrow: where seeds alone differ, it holds .75 (simulated).
 - Seconds are means over seeds: on the clock, and of a core, which other work on the machine changes less. They hold
   what a round holds: drawing patches, computing features, training, and the validation patients' AUC after each epoch.
   Faster: all layers' core seconds at the same share, over the row's.

@@ -99,8 +99,9 @@ class DepthStudy:
         Raises what a finding raises, after the others under way have ended and been kept.
         """
         done = self.read()
-        yield from (done[key] for key in self.wished() if key in done)
-        left = [key for key in self.wished() if key not in done]
+        wanted = self.wished()
+        yield from (done[key] for key in wanted if key in done)
+        left = [key for key in wanted if key not in done]
         if left:
             self.file.parent.mkdir(parents=True, exist_ok=True)
             ready = partial(_prepare, self, self.setting(), commit(), CONTEXT.Lock())

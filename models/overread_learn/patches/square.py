@@ -13,7 +13,7 @@ from overread_learn.patches.prepare import WHITE, Prepared
 __all__ = ["draw", "normalise", "place"]
 
 WIDEST = 1 << 14
-"""Source pixels of a context in mm at most: a spacing a thousand times too small would ask for all the memory."""
+"""Source pixels of a context at most: a spacing a thousand times too small would ask for all the memory."""
 
 # Patches are too small to share between threads, and callers thread over candidates themselves.
 cv2.setNumThreads(1)
@@ -26,8 +26,8 @@ def place(
 
     ``x``, ``y`` count source pixels from the centre of the first one; both None mean the image's centre. Raises
     ValueError on a point outside the image, where the context is in millimetres and ``spacing_mm`` (mm per source
-    pixel) is missing (unless the application says its ``context_px``), not positive, or so small that the square would
-    be wider than `WIDEST`, and on applications of volumes.
+    pixel) is missing (unless the application says its ``context_px``) or not positive, on a square wider than `WIDEST`,
+    and on applications of volumes.
     """
     height, width = (side / prepared.scale for side in prepared.pixels.shape[:2])
     if x is None and y is None:
@@ -37,6 +37,11 @@ def place(
     if not (-0.5 <= x <= width - 0.5 and -0.5 <= y <= height - 0.5):  # half a pixel around the centres
         raise ValueError(f"point ({x}, {y}) lies outside the image of {width:.0f} x {height:.0f} pixels")
     side = _side(application, spacing_mm, min(width, height))
+    if side > WIDEST:
+        raise ValueError(
+            f"application {application.name}: a context of {application.context:g} {application.context_unit} is "
+            f"{side:.0f} pixels wide, more than {WIDEST} (pixel spacing in mm: {spacing_mm})"
+        )
     # Pixel centres are at whole numbers, so a change of scale goes through the pixel's corner.
     return (x + 0.5) * prepared.scale - 0.5, (y + 0.5) * prepared.scale - 0.5, side * prepared.scale
 
@@ -58,13 +63,7 @@ def _side(application: Application, spacing_mm: float | None, shorter: float) ->
         return application.context_px
     if not 0 < spacing_mm < math.inf:
         raise ValueError(f"pixel spacing must be a positive number of mm, got {spacing_mm}")
-    side = application.context / spacing_mm
-    if side > WIDEST:
-        raise ValueError(
-            f"application {application.name}: {application.context:g} mm are {side:.0f} pixels at a pixel spacing of "
-            f"{spacing_mm:g} mm, more than {WIDEST}; is the spacing in mm?"
-        )
-    return side
+    return application.context / spacing_mm
 
 
 def draw(
