@@ -148,7 +148,7 @@ def test_a_known_spacing_goes_before_context_px() -> None:
 def test_a_spacing_that_would_take_all_memory_is_refused() -> None:
     application = load("histopathology")
     prepared = prepare(np.zeros((30, 30), np.uint8), application)
-    with pytest.raises(ValueError, match=r"0.048 mm is 48000 pixels wide, more than 16384 \(pixel spacing in mm: 1e-06"):
+    with pytest.raises(ValueError, match=r"is 48000 pixels wide, more than 16384 \(pixel spacing in mm: 1e-06"):
         cut(prepared, 15, 15, application, 1e-6)
 
 
