@@ -106,11 +106,17 @@ def test_runs_on_other_images_are_refused_and_those_that_do_not_say_are_not(tmp_
         replace(other, protocol=replace(protocol, prevalence=0.2)).read()
 
 
-def test_the_runs_that_are_published_can_be_gone_on_with(tmp_path: Path) -> None:
-    raw = Path(__file__).resolve().parents[2] / "docs/results/raw/idrid-5"
-    rules = json.loads((raw / "random.seed0.json").read_text())["protocol"]
-    protocol = Protocol(**{**rules, "budgets": tuple(rules["budgets"]), "images_sha256": "a" * 64})
-    assert ("random", 0) in Comparison(protocol, tmp_path, None, raw, ["random"], [0]).read()
+@pytest.mark.parametrize("pool", ["idrid-natural", "idrid-5", "idrid-1", "chest-natural", "chest-5", "chest-1"])
+def test_the_runs_that_are_published_can_be_gone_on_with(tmp_path: Path, pool: str) -> None:
+    raw = Path(__file__).resolve().parents[2] / "docs/results/raw" / pool
+    made = [json.loads(file.read_text()) for file in raw.glob("*.json")]
+    contents = {run["protocol"]["images_sha256"] for run in made if "images_sha256" in run["protocol"]}
+    assert len(contents) == 1  # the oldest runs do not say of which images
+    rules = {**made[0]["protocol"], "images_sha256": contents.pop()}
+    protocol = Protocol(**{**rules, "budgets": tuple(rules["budgets"])})
+    found = Comparison(protocol, tmp_path, None, raw, ["random", "auto"], [0, 1, 2, 3, 4]).read()
+    assert len(found) == len(made) + 5  # each by its own name, and `acft` by that of `auto` too
+    assert ("random", 0) in found
 
 
 def test_what_ended_is_kept_when_another_run_fails(material_folder: Path, tmp_path: Path, protocol: Protocol) -> None:

@@ -34,8 +34,9 @@ def row(depth: int | str) -> dict[str, object]:
 
 
 def test_what_ended_is_kept_though_another_failed(study: DepthStudy, material: Material) -> None:
-    with pytest.raises(ValueError, match=r"depths 1 \(the head\) to 5 .*, got 9"):
-        list(replace(study, depths=[1, 9]).run())
+    # The second fails for real: no generator takes a negative seed.
+    with pytest.raises(ValueError, match="negative"):
+        list(replace(study, seeds=[0, -1]).run())
     kept = study.read()
     assert list(kept) == [(100, 1, 0)]
     found = kept[100, 1, 0]
@@ -46,6 +47,12 @@ def test_what_ended_is_kept_though_another_failed(study: DepthStudy, material: M
     table = json.loads(study.file.read_text())
     assert table["test"]["labels"] == truth.tolist()
     assert table["test"]["patients"] == [material.patients[at] for at in np.flatnonzero(material.test)]
+
+
+def test_a_depth_that_the_network_does_not_have_is_said_before_any_is_tried(study: DepthStudy) -> None:
+    with pytest.raises(ValueError, match=r"depths 1 \(the head\) to 5 .*, got 9"):
+        list(replace(study, depths=[1, 9]).run())
+    assert not study.file.exists()
 
 
 def test_first_seeds_first_and_scratch_last(study: DepthStudy) -> None:
