@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import replace
 from itertools import pairwise
 
@@ -16,6 +17,7 @@ from overread_learn.experiment.oracle import FORESIGHT, PROPOSALS
 from overread_learn.experiment.protocol import Protocol, pool_of
 from overread_learn.experiment.ranks import packed, unpacked
 from overread_learn.experiment.run import run
+from overread_learn.nets import Classifier
 
 
 def test_a_run_spends_the_budgets_on_train_patients(learner: Learner, material: Material) -> None:
@@ -55,6 +57,31 @@ def test_runs_of_neighbouring_seeds_share_no_draws(heads: HeadLearner) -> None:
 def test_every_strategy_runs(heads: HeadLearner, name: str) -> None:
     found = run(heads, name, 0)
     assert [step["labels"] for step in found["steps"]] == [12, 20]
+
+
+@pytest.mark.parametrize(
+    ("name", "phases"),
+    [
+        ("random", ["first", "later"]),
+        ("diversity", ["first", "later_diversity"]),
+        ("scratch", ["scratch", "scratch"]),
+    ],
+)
+def test_each_round_trains_by_the_phase_of_table_3(
+    heads: HeadLearner, monkeypatch: pytest.MonkeyPatch, name: str, phases: list[str]
+) -> None:
+    heard = []
+    fit = HeadLearner.fit
+
+    def listening(
+        self: HeadLearner, parent: Classifier, answers: Mapping[int, int], *, seed: int, phase: str
+    ) -> Classifier:
+        heard.append(phase)
+        return fit(self, parent, answers, seed=seed, phase=phase)
+
+    monkeypatch.setattr(HeadLearner, "fit", listening)
+    run(heads, name, 0)
+    assert heard == phases
 
 
 def test_while_a_class_is_absent_nothing_is_trained(learner: Learner, material: Material) -> None:
