@@ -13,7 +13,7 @@ import re
 from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
@@ -116,6 +116,9 @@ class Trainer(_Section):
     """Take the weights between the champion's and the new ones that rank validation patients best (WiSE-FT)."""
     training: str = "ACFT(LQ)"
     """On which labels a round trains, and from which network: a row of ACFT's Table 2, or `rehearsal`."""
+    depth: Annotated[int, Field(ge=1)] | Literal["all", "search"] = "all"
+    """How many blocks of the network a round trains, counted from the head; `search` tries them all and takes the
+    shallowest within one standard error of the best, again when the labels have doubled."""
     drift_every: int = Field(5, ge=0)
     """After so many rounds M0 is trained on all labels too, to see whether small steps have drifted; 0: never."""
     drift_margin: float = Field(0.01, ge=0, le=1)

@@ -46,6 +46,7 @@ def test_every_depth_and_scratch_for_every_share_and_seed(network: Network) -> N
     ]
     without = network._replace(scratch=None)
     assert wished(without, sizes=[10], seeds=[0]) == [(10, depth, 0) for depth in range(1, 6)]
+    assert wished(without, sizes=[10, 10], seeds=[0], depths=[2, 1, 2]) == [(10, 2, 0), (10, 1, 0)]  # found once
     with pytest.raises(ValueError, match=r"squeezenet1_1 has depths 1 .* to 5 .* got 6"):
         wished(network, sizes=[10], seeds=[0], depths=[1, 6])
 

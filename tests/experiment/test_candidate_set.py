@@ -33,6 +33,17 @@ def test_a_patient_of_two_splits_is_refused(tmp_path: Path) -> None:
         made(tmp_path, "a,p,i,validation,1,1,0\nb,p,i,locked,2,2,1\n")
 
 
+def test_an_image_of_two_patients_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(NotACandidateSet, match=r"candidates\.csv, line 3: image 'i' is of another patient"):
+        made(tmp_path, "a,p,i,train,1,1,0\nb,q,i,test,2,2,1\n")
+
+
+def test_a_column_that_stands_there_twice_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "candidates.csv").write_text("candidate_id,patient_id,image_id,split,split\na,p,i,train,test\n")
+    with pytest.raises(NotACandidateSet, match="the columns 'split' stand there twice"):
+        read(tmp_path)
+
+
 @pytest.mark.parametrize("ends", ["\n", "\r\n", "\r"])
 def test_blank_lines_count_in_the_line_that_is_named(tmp_path: Path, ends: str) -> None:
     with pytest.raises(NotACandidateSet, match=r"candidates\.csv, line 5: x, y and label .*'far'"):

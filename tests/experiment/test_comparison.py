@@ -15,7 +15,7 @@ import pytest
 
 import overread_learn
 from overread_learn.acquisition.strategy import meaning
-from overread_learn.experiment.comparison import Comparison, OtherRules
+from overread_learn.experiment.comparison import Comparison, OtherRules, Progress
 from overread_learn.experiment.protocol import Protocol
 
 
@@ -117,6 +117,17 @@ def test_the_runs_that_are_published_can_be_gone_on_with(tmp_path: Path, pool: s
     found = Comparison(protocol, tmp_path, None, raw, ["random", "auto"], [0, 1, 2, 3, 4]).read()
     assert len(found) == len(made) + 5  # each by its own name, and `acft` by that of `auto` too
     assert ("random", 0) in found
+
+
+def test_two_names_for_one_strategy_are_one_run(material_folder: Path, tmp_path: Path, protocol: Protocol) -> None:
+    short = replace(protocol, budgets=(12,))
+    comparison = Comparison(short, material_folder, None, tmp_path, ["auto", "random", meaning("auto")], [0])
+    news: list[Progress] = []
+    runs = {run["strategy"]: run for run in comparison.run(1, news.append)}
+    assert runs.keys() == {"auto", "random", meaning("auto")}
+    assert runs[meaning("auto")] == {**runs["auto"], "strategy": meaning("auto")}
+    assert sorted(file.name for file in tmp_path.glob("*.json")) == ["auto.seed0.json", "random.seed0.json"]
+    assert sorted(each.strategy for each in news if each.done) == sorted(runs)
 
 
 def test_what_ended_is_kept_when_another_run_fails(material_folder: Path, tmp_path: Path, protocol: Protocol) -> None:

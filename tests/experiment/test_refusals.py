@@ -19,6 +19,7 @@ FAULTS = [
     (("--budgets", "12,0"), "budgets must be whole numbers from 1"),
     (("--prevalence", "2"), "a prevalence lies between 0 and 1"),
     (("--rates", "foo"), "rates are own or papers, got 'foo'"),
+    (("--rates", "papers"), "rates papers: application fundus-microaneurysm has no [phases.first]"),
 ]
 
 
@@ -51,6 +52,38 @@ def test_depth_looks_at_its_words_before_the_images(learn: Console, network: Pat
     words = ("depth", "--candidates", tmp_path / "nowhere", "--weights", weights, "--out", tmp_path / "out")
     assert "a share is 1 to 100 per cent, got [0]" in learn(*words, "--sizes", "0").err
     assert "unknown network 'foo'" in learn(*words, "--arch", "foo").err
+    random = learn(*words[:3], "--weights", "none", *words[5:])
+    assert "a depth is of a pretrained network" in random.err
+    assert "Left out: imagenet's" not in learn("depth", "--help").out
+
+
+@pytest.mark.parametrize(
+    ("words", "complaint"),
+    [
+        (("--depth", "deep"), "a depth is all, a number of blocks counted from the head, or search, got 'deep'"),
+        (("--depth", "-1"), "got '-1'"),
+        (("--depth", "9"), "squeezenet1_1 has depths 1 (the head) to 5 (everything), got 9"),
+        (("--rates", "papers"), "rates papers: application dots has no [phases.first]"),
+    ],
+)
+def test_finetune_looks_at_its_words_before_the_images(
+    learn: Console, dots: Path, tmp_path: Path, words: tuple[str, ...], complaint: str
+) -> None:
+    common = ("--candidates", tmp_path / "nowhere", "--application", dots / "dots.toml", "--out", tmp_path / "out")
+    said = learn("finetune", *common, "--weights", "none", *words)
+    assert said.code == 2
+    assert complaint in said.err
+
+
+def test_a_parent_of_another_application_is_refused_unless_that_is_wished(
+    learn: Console, dots: Path, network: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "wide.toml").write_text(TOML.replace("context = 24.0", "context = 30.0"))
+    words = ("finetune", "--candidates", dots, "--application", tmp_path / "wide.toml", "--out", tmp_path / "out")
+    said = learn(*words, "--parent", network / "model.pt")
+    assert said.code == 2
+    assert "model.pt learnt dots, and dots cuts its patches in another way (context)" in said.err
+    assert learn(*words, "--parent", network / "model.pt", "--other-application").code == 0
 
 
 def test_a_parent_of_other_classes_is_refused_before_the_images(learn: Console, dots: Path, tmp_path: Path) -> None:

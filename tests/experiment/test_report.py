@@ -218,7 +218,7 @@ def test_noise_and_resampling_are_said(
     noisy = [{**run, "flipped": 10 + run["seed"]} for run in runs]
     other = replace(protocol, label_noise=0.05, prevalence=0.01, weights="none", depth=1)
     text = Page(report(noisy, summaries, material, other, tmp_path / "r.html").read_text(encoding="utf-8")).text
-    assert "erred in 5.0 % of its answers, by chance (10 to 11 candidates of a pool)" in text
+    assert "erred in 5.0 % of its answers, by chance (10 to 11 of a run's)" in text
     assert "resampled to 1.0 %" in text
     assert "from random weights, the last layer alone" in text
     assert "never errs" not in text

@@ -239,8 +239,9 @@ def test_the_neighbourhood_of_a_label_holds_all_that_its_patches_need(room: Room
     with room.store.reading() as tx:
         known = labelled(tx, Split.TRAIN)
     views = room.archive.views()
-    patches, truth = fixed_patches(views, known)
+    patches, truth, patients = fixed_patches(views, known)
     assert truth.tolist() == [1, 0]
+    assert patients == [one.patient for one in known]
     for place, found in zip(places, patches, strict=True):
         view = room.archive.views().at(place)
         whole = cut(view.prepared, view.x, view.y, APPLICATION, view.spacing_mm)

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from overread_learn.applications import load
-from overread_learn.cli.app import Application, Arch, Candidates, Json, Weights, app, numbers, weights_file
+from overread_learn.cli.app import Application, Arch, Candidates, Json, app, numbers, weights_file
 from overread_learn.cli.gathered import bars, gathered
 from overread_learn.experiment.processes import cores
 from overread_learn.printing import out, show, tabulate
 
 if TYPE_CHECKING:
+    from overread_learn.experiment.depth_table import DepthTable
     from overread_learn.experiment.depths import DepthStudy
 
 
@@ -22,7 +23,13 @@ def depth(
     candidates: Candidates,
     application: Application = "fundus-microaneurysm",
     arch: Arch = "squeezenet1_1",
-    weights: Weights = "imagenet",
+    weights: Annotated[
+        str,
+        typer.Option(
+            help="A state_dict of that network, or `imagenet` for torchvision's own: a depth is of a pretrained one.",
+            metavar="FILE|imagenet",
+        ),
+    ] = "imagenet",
     sizes: Annotated[str, typer.Option(help="Shares of the training set, in per cent.")] = "10,25,50,100",
     scratch: Annotated[bool, typer.Option("--scratch", help="Train from random weights too.")] = False,
     depths: Annotated[str, typer.Option(help="Depths, counted in blocks from the head; all if left out.")] = "",
@@ -41,6 +48,9 @@ def depth(
 ) -> None:
     """Fine-tune every depth on growing shares of the training set, and judge each on the test patients.
 
+    Of each share it says which depth is enough: the shallowest whose AUC on the validation patients is within one
+    standard error of the best one's, of each seed its own. Take it for `finetune --depth`.
+
     Each finding is kept the moment it ends: a study that is broken off goes on with `--resume`, which also adds shares,
     depths and seeds to one that is done. As seconds are among what is found, a study stays with its number of workers.
 
@@ -48,6 +58,7 @@ def depth(
     build/depth`
     """
     from overread_learn.depth import Network  # noqa: PLC0415 - `--help` does not wait for torch
+    from overread_learn.experiment.depth_table import DepthTable  # noqa: PLC0415
     from overread_learn.experiment.depths import DepthStudy  # noqa: PLC0415
     from overread_learn.finetune import recipe  # noqa: PLC0415
     from overread_learn.nets import check_input  # noqa: PLC0415
@@ -81,9 +92,16 @@ def depth(
         raise ValueError(f"{study.file} holds findings: go on with --resume, or name another --out")
     _run(study)
     facts = json.loads(study.file.read_text(encoding="utf-8"))
-    plain = [{name: value for name, value in row.items() if name != "scores"} for row in facts["findings"]]
-    show(plain, as_json=as_json, table=_table(facts))
+    table = DepthTable(facts)
+    enough = {share: table.rule(share) for share in table.shares}
+    plain = [{**row, "chosen": enough[row["share"]].get(row["seed"]) == row["depth"]} for row in facts["findings"]]
+    show(plain, as_json=as_json, table=_lines(table))
     if not as_json:
+        for share, taken in enough.items():
+            for depth in sorted(set(taken.values())):
+                seeds_of_it = ", ".join(str(seed) for seed, at in taken.items() if at == depth)
+                blocks = table.cell(share, depth).blocks
+                out.print(f"{share} %: enough is depth {depth}, {blocks} (seeds {seeds_of_it})", soft_wrap=True)
         out.print(f"{study.file} holds {len(plain)} findings", soft_wrap=True)
 
 
@@ -95,11 +113,8 @@ def _run(study: "DepthStudy") -> None:
             progress.update(task, advance=1, description=said)
 
 
-def _table(facts: dict[str, Any]) -> Any:
+def _lines(table: "DepthTable") -> Any:
     """Return a row each share and depth, of all findings of the file: means over the seeds."""
-    from overread_learn.experiment.depth_table import DepthTable  # noqa: PLC0415 - torch
-
-    table = DepthTable(facts)
     cells = [table.cell(share, at) for share in table.shares for at in table.depths if (share, at) in table]
     rows = [
         {

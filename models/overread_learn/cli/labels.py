@@ -66,12 +66,14 @@ def labels(
     --budgets 50,50,100 --out build/labels`
     """
     # Whatever can be wrong in the words is looked at before the images are, which take their time.
-    from overread_learn.finetune.strategies import STRATEGIES  # noqa: PLC0415 - `--help` does not wait for torch
+    from overread_learn.finetune.rates import check_rates  # noqa: PLC0415 - `--help` does not wait for torch
+    from overread_learn.finetune.strategies import STRATEGIES  # noqa: PLC0415
     from overread_learn.nets import check_input  # noqa: PLC0415
 
     chosen = load(application)
     if training not in STRATEGIES:
         raise ValueError(f"--training: unknown {training!r}; known are {', '.join(STRATEGIES)}")
+    check_rates(rates, chosen)
     check_input(arch, len(chosen.classes), chosen.input_px)
     file = weights_file(arch, weights)
     comparison = Comparison(

@@ -29,6 +29,24 @@ def finetune(
     parent: Annotated[
         Path | None, typer.Option(help="Go on from this model.pt instead of --weights.", metavar="FILE")
     ] = None,
+    other: Annotated[
+        bool, typer.Option("--other-application", help="Go on from --parent though it learnt another application.")
+    ] = False,
+    depth: Annotated[
+        str,
+        typer.Option(
+            help="Blocks to train, counted from the head; `search` tries every depth and takes the shallowest within "
+            "one standard error of the best.",
+            metavar="all|N|search",
+        ),
+    ] = "all",
+    rates: Annotated[
+        str,
+        typer.Option(
+            help="The application's `own`, or the `papers`': for a first round, or for a later one with --parent.",
+            metavar="own|papers",
+        ),
+    ] = "own",
     epochs: Annotated[int | None, typer.Option(min=1, help="The application's if left out.")] = None,
     seed: int = 0,
     out_folder: Annotated[
@@ -39,46 +57,71 @@ def finetune(
 ) -> None:
     """Fine-tune a network on the train patients' labels; the epoch is chosen on the validation patients.
 
-    Example: `overread-learn finetune --candidates set --weights squeezenet1_1.pth --out build/model`
+    A training that was broken off goes on with `--resume`, bit for bit; a model that is done is never written over.
+
+    Examples: `overread-learn finetune --candidates set --weights squeezenet1_1.pth --out build/model`, and a round
+    later `overread-learn finetune --candidates more --parent build/model/model.pt --depth 2 --out build/next`
     """
     from overread_learn.experiment.depths import held, train  # noqa: PLC0415 - `--help` does not wait for torch
-    from overread_learn.finetune import EpochReport, recipe  # noqa: PLC0415
-    from overread_learn.finetune import finetune as learn  # noqa: PLC0415
+    from overread_learn.experiment.training_folder import SEARCH, TrainingFolder, depth_of  # noqa: PLC0415
+    from overread_learn.finetune.rates import check_rates, recipe  # noqa: PLC0415
     from overread_learn.nets import build, check_input, from_bytes, to_bytes  # noqa: PLC0415
 
-    chosen = load(application)
+    chosen, blocks = load(application), depth_of(depth)
+    check_rates(rates, chosen)
     file = None if parent else weights_file(arch, weights)
     model = from_bytes(parent.read_bytes()) if parent else build(arch, len(chosen.classes), file, seed)
+    _check_parent(model, parent, chosen, other=other)
     check_input(model.arch, model.classes, chosen.input_px)
+    work = TrainingFolder(out_folder, model, blocks)
+    work.check(resume=resume)
+    material = gathered(candidates, chosen, out_folder / "material", held_out=2 if blocks == SEARCH else 1)
+    samples, validation = train(material), held(material, material.validation)
+    at_random = file is None and parent is None
+    phase = "later" if parent else "scratch" if at_random else "first"
+    terms = recipe(chosen, seed=seed, random_start=at_random, phase=phase if rates == "papers" else None, epochs=epochs)
+    training = work.identity(samples, validation, terms)
+    if (facts := work.done(training)) is None:
+        with Progress(console=err) as progress:
+            task = progress.add_task("epochs", total=terms.epochs)
+            fitted, found = work.fit(
+                samples,
+                validation,
+                terms,
+                lambda report: progress.update(
+                    task, completed=report.epoch, description=f"epoch {report.epoch}, AUC {report.auc:.3f}"
+                ),
+                lambda row: progress.console.print(f"depth {row.depth}, {row.blocks}: AUC {row.auc:.3f}"),
+            )
+        write_whole(out_folder / "model.pt", to_bytes(fitted.model, chosen))
+        facts = {
+            "auc_validation": fitted.auc_validation,
+            "best_epoch": fitted.best_epoch,
+            "labels": len(samples),
+            **found,
+            "started_from": digest_of(parent or file),
+            "sha256": _export(fitted.model, chosen, out_folder / "model.onnx"),
+            "commit": commit(),
+            "training": training,
+        }
+        write(work.facts, {**facts, "history": [asdict(report) for report in fitted.history]})
+        work.clear()
+    rows = [{"field": name, "value": value} for name, value in facts.items() if not isinstance(value, list)]
+    show(facts, as_json=as_json, table=tabulate(str(out_folder), ("field", "value"), rows))
+
+
+def _check_parent(model: "Classifier", parent: Path | None, chosen: AnApplication, *, other: bool) -> None:
+    """Refuse to go on from a network of other classes or, unless that is wished, of another application."""
+    from overread_learn.nets import application_of  # noqa: PLC0415 - torch
+
     if model.classes != len(chosen.classes):
         raise ValueError(f"{parent} has {model.classes} classes, application {chosen.name} {len(chosen.classes)}")
-    checkpoint = out_folder / "checkpoint.pt"
-    if checkpoint.exists() and not resume:
-        raise ValueError(f"{checkpoint} is there: go on with --resume, or name another --out")
-    material = gathered(candidates, chosen, out_folder / "material", held_out=1)
-    samples, validation = train(material), held(material, material.validation)
-    terms = recipe(chosen, seed=seed, random_start=file is None and parent is None, epochs=epochs)
-    with Progress(console=err) as progress:
-        task = progress.add_task("epochs", total=terms.epochs)
-
-        def on_epoch(report: EpochReport) -> None:
-            progress.update(task, completed=report.epoch, description=f"epoch {report.epoch}, AUC {report.auc:.3f}")
-
-        fitted = learn(model, samples, validation[:2], terms, on_epoch, checkpoint=checkpoint)
-    write_whole(out_folder / "model.pt", to_bytes(fitted.model, chosen))
-    sha256 = _export(fitted.model, chosen, out_folder / "model.onnx")
-    facts = {
-        "auc_validation": fitted.auc_validation,
-        "best_epoch": fitted.best_epoch,
-        "labels": len(samples),
-        "started_from": digest_of(parent or file),
-        "sha256": sha256,
-        "commit": commit(),
-    }
-    write(out_folder / "finetune.json", {**facts, "history": [asdict(report) for report in fitted.history]})
-    checkpoint.unlink(missing_ok=True)
-    rows = [{"field": name, "value": value} for name, value in facts.items()]
-    show(facts, as_json=as_json, table=tabulate(str(out_folder), ("field", "value"), rows))
+    own = application_of(parent.read_bytes()) if parent else None
+    if own is not None and own != chosen and not other:
+        raise ValueError(
+            f"{parent} learnt {own.name}, and {chosen.name} cuts its patches in another way "
+            f"({_differences(own, chosen)}): name its own application, or add --other-application"
+        )
 
 
 @app.command()

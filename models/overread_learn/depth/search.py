@@ -7,6 +7,7 @@ the two it is lies in the network's list of blocks. The papers compare depths by
 
 import time
 from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from overread_learn.depth.cache import PATCHES, finetune_last
@@ -72,12 +73,14 @@ def search(
     *,
     patches: int = PATCHES,
     on_row: Callable[[Row], None] | None = None,
+    checkpoint: Callable[[int], Path] | None = None,
 ) -> Search:
     """Fine-tune copies of ``model`` at every depth (or at ``depths``), and choose one by its validation AUC.
 
     All depths have the seed and the epochs of ``recipe``; ``patches`` is that of `finetune_last`. The AUC is that of
     each depth's best epoch on the very patients that it was chosen on: good for comparing depths, too good as a
-    forecast. Raises what `finetune_last` and `judge` raise, and ValueError on no depth at all.
+    forecast. ``checkpoint`` names each depth's file: a search that was broken off repeats no epoch, and its seconds are
+    those since. Raises what `finetune_last` and `judge` raise, and ValueError on no depth at all.
     """
     wanted = sorted(set(range(1, len(blocks(model)) + 1) if depths is None else depths))
     if not wanted:
@@ -85,7 +88,8 @@ def search(
     table = []
     for depth in wanted:
         begun = time.perf_counter()
-        fitted = finetune_last(model, depth, samples, validation[:2], recipe, patches=patches)
+        file = checkpoint(depth) if checkpoint else None
+        fitted = finetune_last(model, depth, samples, validation[:2], recipe, patches=patches, checkpoint=file)
         seconds = time.perf_counter() - begun
         figure = judge(fitted.model, validation)
         table.append(Row(depth, span(model, depth), *figure, seconds, len(fitted.history)))

@@ -138,7 +138,8 @@ def wished(
     for depth in depths:
         span(model, depth)  # raises what is wrong with it
     wanted: list[Depth] = [*depths, SCRATCH] if network.scratch else [*depths]
-    return [(share, depth, seed) for seed, share, depth in product(seeds, sizes, wanted)]
+    found = ((share, depth, seed) for seed, share, depth in product(seeds, sizes, wanted))
+    return list(dict.fromkeys(found))  # what is named twice is found once
 
 
 def find(network: Network, cohort: Cohort, key: Key, *, patches: int = PATCHES, most: int = MOST) -> Finding:

@@ -59,8 +59,9 @@ def read(folder: Path) -> CandidateSet:
     """Read candidates.csv and find its images.
 
     Raises:
-        NotACandidateSet: a file or column is missing, an id or a number is wrong, an id stands twice, a patient has two
-            splits, an image is missing or there are two of its name. The message names the line.
+        NotACandidateSet: a file or column is missing, an id or a number is wrong, an id or a column stands twice, a
+            patient has two splits or an image two patients, an image is missing or there are two of its name. The
+            message names the line.
     """
     file = folder / "candidates.csv"
     if not file.is_file():
@@ -73,6 +74,9 @@ def read(folder: Path) -> CandidateSet:
     except (UnicodeDecodeError, csv.Error) as error:
         raise NotACandidateSet(f"{file}: not a CSV file in UTF-8 ({error})") from error
     columns = table.fieldnames or ()
+    twice = sorted({name for name in columns if columns.count(name) > 1})
+    if twice:
+        raise NotACandidateSet(f"{file}: the columns {', '.join(map(ascii, twice))} stand there twice")
     missing = [name for name in REQUIRED if name not in columns]
     if missing or not lines:
         raise NotACandidateSet(
@@ -81,6 +85,7 @@ def read(folder: Path) -> CandidateSet:
     rows: list[Row] = []
     splits: dict[str, str] = {}
     seen: set[str] = set()
+    owner: dict[str, str] = {}
     for number, line in lines:
         where = f"{file.name}, line {number}"
         row = _row(line, where)
@@ -88,6 +93,11 @@ def read(folder: Path) -> CandidateSet:
             raise NotACandidateSet(f"{where}: this candidate_id stands there twice")
         seen.add(row.candidate)
         rows.append(row)
+        if owner.setdefault(row.image, row.patient) != row.patient:
+            raise NotACandidateSet(
+                f"{where}: image {row.image!a} is of another patient in a line before; on two sides it would be learnt "
+                "and tested on"
+            )
         split = _split(line.get("split") or "", row.patient, where)
         if split is not None and splits.setdefault(row.patient, split) != split:
             raise NotACandidateSet(f"{where}: this patient is in two splits; patients are split, not images")
@@ -125,7 +135,7 @@ def _number(value: str | None) -> str:
 
 
 def _split(value: str, patient: str, where: str) -> str | None:
-    """Return the patient's split; one of `train` is divided by hash and never locked."""
+    """Return the patient's split; one of `train` is divided by hash (`CandidateSet.side` may lock it yet)."""
     if not value:
         return None
     if value == "train":

@@ -109,7 +109,10 @@ class Comparison:
             if job in done:
                 on_progress(Progress(*job, 0, done=True))
                 yield done[job]
-        left = [job for job in self._wished() if job not in done]
+        first: dict[tuple[str, int], tuple[str, int]] = {}  # of several names for one strategy, the one that runs
+        for name, seed in self._wished():
+            first.setdefault((meaning(name), seed), (name, seed))
+        left = [job for job in first.values() if job not in done]
         if not left:
             return
         self.raw.mkdir(parents=True, exist_ok=True)
@@ -124,8 +127,11 @@ class Comparison:
             for job, run in spread(_one, left, workers, partial(_prepare, self, circumstances, news)):
                 while not news.empty():
                     on_progress(news.get())
-                on_progress(Progress(*job, run["steps"][-1]["labels"], done=True))
-                yield run
+                for name in (
+                    name for name, seed in self._wished() if (meaning(name), seed) == (run["meaning"], job[1])
+                ):
+                    on_progress(Progress(name, job[1], run["steps"][-1]["labels"], done=True))
+                    yield {**run, "strategy": name}
 
     def _wished(self) -> list[tuple[str, int]]:
         return [(name, seed) for seed in self.seeds for name in self.strategies]

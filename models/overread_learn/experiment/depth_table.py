@@ -101,18 +101,18 @@ class DepthTable:
     def rule(self, share: int) -> dict[int, int]:
         """Return, by seed, the depth that the one-standard-error rule takes on the validation patients.
 
-        Only of a share that is `complete`.
+        Of the depths that were run with that seed on this share; scratch is none.
         """
-        found: dict[int, int] = {}
-        known = [depth for depth in self.depths if depth != SCRATCH]
-        for seed in sorted(self._rows[share, known[0]]):
-            rows = [self._rows[share, depth][seed] for depth in known]
-            measured = [_Measured(row["depth"], row["auc_validation"], row["se_validation"]) for row in rows]
-            found[seed] = shallowest(measured)
-        return found
+        tried: dict[int, list[_Measured]] = {}
+        for (at, depth), rows in self._rows.items():
+            if at == share and depth != SCRATCH:
+                for seed, row in rows.items():
+                    measured = _Measured(depth, row["auc_validation"], row["se_validation"])
+                    tried.setdefault(seed, []).append(measured)
+        return {seed: shallowest(tried[seed]) for seed in sorted(tried)}
 
     def by_rule(self, share: int) -> Cell:
-        """Return the networks that the one-standard-error rule takes, each seed its own."""
+        """Return the networks that the one-standard-error rule takes, each seed its own, on a `complete` share."""
         return self._cell(share, dict(self.rule(share)))
 
     def _cell(self, share: int, depths: Mapping[int, Depth]) -> Cell:

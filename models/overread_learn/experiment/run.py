@@ -87,7 +87,7 @@ def run(learner: Learner, name: str, seed: int, on_step: Callable[[int], None] |
         "seed": seed,
         "pool": len(pool),
         "positives_in_pool": int((material.labels[pool] > 0).sum()),
-        "flipped": sum(truth[int(index)] != int(material.labels[index]) for index in pool),
+        "flipped": sum(label != int(material.labels[index]) for index, label in state.answers.items()),
         "steps": steps,
     }
 
@@ -206,7 +206,9 @@ def _learn(learner: Learner, chosen: Strategy, state: _State, seed: int) -> _Sta
     if "H" in STRATEGIES[protocol.training].learns and state.learnt:
         wrong = misclassified(labels, softmax(learner.score(state.model, indices).logits).mean(axis=1))
     reservoir = int(new.sum()) if "R" in STRATEGIES[protocol.training].learns else 0
-    planned = plan(protocol.training, labels, new, wrong, seed=seed, reservoir=reservoir)
+    # A network of random weights knows nothing of earlier labels: it learns them all, whatever the others do.
+    row = "RFT(LQ)" if chosen.restart else protocol.training
+    planned = plan(row, labels, new, wrong, seed=seed, reservoir=0 if chosen.restart else reservoir)
     if chosen.restart:
         parent = learner.blank(seed)
     else:

@@ -31,7 +31,7 @@ def train_flipped(house: House, champion: int, file: Path, *, on_epoch: Callable
     views = Views(house.slices, house.application)
     samples = teaching.Neighbourhoods(views, train)
     samples.labels = 1 - samples.labels
-    patches, truth = teaching.fixed_patches(views, validation)
+    patches, truth, _ = teaching.fixed_patches(views, validation)
     weights = house.registry.fetch(champion, WEIGHTS_FILE)
     assert weights is not None  # noqa: S101 - the demo's champions come from rounds
     settings = house.settings.trainer.model_copy(update={"epochs": EPOCHS})

@@ -27,6 +27,8 @@ class Labelled(NamedTuple):
     """A candidate that somebody answered, of train or validation patients."""
 
     candidate: str
+    patient: str
+    """A pseudonym."""
     label: int
     version: int
     place: Place
@@ -39,7 +41,13 @@ def labelled(tx: Connection, split: Split) -> list[Labelled]:
         select(table).where(table.c.split == split, table.c.label.is_not(None)).order_by(table.c.candidate)
     ).all()
     return [
-        Labelled(row.candidate, row.label, row.version, Place(series=row.series, slice=row.slice, x=row.x, y=row.y))
+        Labelled(
+            row.candidate,
+            row.patient,
+            row.label,
+            row.version,
+            Place(series=row.series, slice=row.slice, x=row.x, y=row.y),
+        )
         for row in rows
     ]
 
@@ -83,13 +91,16 @@ class Neighbourhoods:
         return some
 
 
-def fixed_patches(views: Views, labels: Sequence[Labelled]) -> tuple[list[NDArray[np.float32]], NDArray[np.int64]]:
-    """Return each candidate's fixed patches (m', 3, s, s) and the labels (n,), for validation."""
+def fixed_patches(
+    views: Views, labels: Sequence[Labelled]
+) -> tuple[list[NDArray[np.float32]], NDArray[np.int64], list[str]]:
+    """Return each candidate's fixed patches (m', 3, s, s), its label (n,) and its patient (n,), for validation."""
     application = views.application
     most = max(1, min(application.patches, VALIDATION_PATCHES // max(len(labels), 1)))
     kept = _viewed(views, labels)
     patches = [cut(view.prepared, view.x, view.y, application, view.spacing_mm)[:most].copy() for _, view in kept]
-    return patches, np.array([one.label for one, _ in kept], np.int64)
+    truth = np.array([one.label for one, _ in kept], np.int64)
+    return patches, truth, [one.patient for one, _ in kept]
 
 
 def _viewed(views: Views, labels: Sequence[Labelled]) -> list[tuple[Labelled, View]]:

@@ -9,16 +9,19 @@ version to version.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Container
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from overread import metrics
 from overread.config import Trainer
+from overread.trainer.depth import ALL, Depth, Found, beside, deep
 from overread.trainer.labels import Neighbourhoods
+from overread_learn.depth import Held, finetune_last
 from overread_learn.evaluate.roc import macro_auc
 from overread_learn.finetune import (
     Diverged,
@@ -67,6 +70,7 @@ class Learnt(NamedTuple):
     """By which its logits were divided; 1 where nothing was recalibrated."""
     drift: Drift | None = None
     """Where it was looked for."""
+    depth: Depth = ALL
 
     @property
     def restarted(self) -> bool:
@@ -79,6 +83,7 @@ class Learnt(NamedTuple):
             "trained_on": str(self.trained_on),
             "interpolated": f"{self.share:g}",
             "temperature": f"{self.temperature:.4g}",
+            **self.depth.lineage(self.model),
         }
         if self.drift:
             found["drift"] = "restarted from M0 on all labels, not interpolated" if self.restarted else "none"
@@ -86,7 +91,7 @@ class Learnt(NamedTuple):
 
     def figures(self) -> dict[str, float]:
         """Return its numbers: AUCs on validation patients, and the epoch that was kept."""
-        found = {"auc_validation": self.auc_validation, "best_epoch": float(self.best_epoch)}
+        found = {"auc_validation": self.auc_validation, "best_epoch": float(self.best_epoch), **self.depth.figures()}
         if self.drift:
             found |= {"auc_continued": self.drift.auc_continued, "auc_restarted": self.drift.auc_restarted}
         return found
@@ -95,9 +100,17 @@ class Learnt(NamedTuple):
 class Terms(NamedTuple):
     """How every training of a round is done."""
 
-    validation: Validation
+    held: Held
+    """Validation patients' candidates."""
     recipe: Recipe
     on_epoch: Callable[[EpochReport], None]
+    found: Found | None = None
+    """What the last search for a depth said."""
+
+    @property
+    def validation(self) -> Validation:
+        """Those candidates' patches and labels."""
+        return self.held[:2]
 
 
 def learn(
@@ -111,8 +124,9 @@ def learn(
 ) -> Learnt:
     """Train on those of the samples that `indices` names; a restart from M0 learns them all.
 
-    A checkpoint of the same training is gone on from, bit for bit; another's is removed. The restart has a file of its
-    own beside it, so that a round killed there repeats no epoch of either.
+    A checkpoint of the same training is gone on from, bit for bit; another's is removed. The restart, and each depth of
+    a search, have files of their own beside it, so that a round killed there repeats no epoch of any. The restart
+    trains as deep as the round.
 
     Raises:
         ValueError, Diverged: as `overread_learn.finetune.finetune`.
@@ -121,9 +135,12 @@ def learn(
     if len(np.unique(train.labels)) < 2:
         raise OneClass(f"no two classes among the {len(train)} labels that {settings.training} trains on")
     restarting = checkpoint.with_stem(f"{checkpoint.stem}-restart") if checkpoint else None
-    _clear(checkpoint, but={checkpoint, restarting})
-    fitted = _fit(networks.start, train, terms, checkpoint)
-    learnt = Learnt(fitted.model, fitted.auc_validation, fitted.best_epoch, len(train))
+    _clear(checkpoint)
+    depth = deep(settings, terms.found, len(samples), networks.start, train, terms.held, terms.recipe, checkpoint)
+    if depth.searched is not None and depth.blocks and checkpoint:
+        checkpoint = beside(checkpoint, depth.blocks)  # the search has trained it
+    fitted = _fit(networks.start, train, terms, depth, checkpoint)
+    learnt = Learnt(fitted.model, fitted.auc_validation, fitted.best_epoch, len(train), depth=depth)
     if settings.interpolate and networks.deployed:
         between = choose(networks.start, learnt.model, train, terms.validation, terms.recipe, SHARES)
         learnt = learnt._replace(model=between.model, auc_validation=between.auc, share=between.share)
@@ -134,7 +151,7 @@ def learn(
         # The mean over the patches is taken of probabilities: their order may change a little.
         figure = macro_auc(terms.validation[1], probabilities(model, terms.validation[0]))
         learnt = learnt._replace(model=model, auc_validation=figure, temperature=temperature)
-    _clear(checkpoint, but=())
+    _clear(checkpoint, all_of_it=True)
     return learnt
 
 
@@ -144,7 +161,7 @@ def _unless_drifted(
     """Return what was learnt, with the check; or the restart, as it is, where that is better by the margin."""
     log.info("drift check: M0 learns all labels", extra={"labels": len(samples)})
     try:
-        fitted = _fit(m0, samples, terms, checkpoint)
+        fitted = _fit(m0, samples, terms, learnt.depth, checkpoint)
     except Diverged as error:  # no reason to lose the round
         log.warning("no drift check", extra={"reason": str(error)})
         return learnt
@@ -154,24 +171,28 @@ def _unless_drifted(
     if not found.drifted:
         return learnt._replace(drift=found)
     log.warning("drifted", extra={"continued": found.auc_continued, "restarted": found.auc_restarted})
-    return Learnt(fitted.model, found.auc_restarted, fitted.best_epoch, len(samples), drift=found)
+    return Learnt(fitted.model, found.auc_restarted, fitted.best_epoch, len(samples), drift=found, depth=learnt.depth)
 
 
-def _fit(start: Classifier, samples: Neighbourhoods, terms: Terms, checkpoint: Path | None) -> Fitted:
-    validation, recipe, on_epoch = terms
+def _fit(start: Classifier, samples: Neighbourhoods, terms: Terms, depth: Depth, checkpoint: Path | None) -> Fitted:
+    fit = finetune if depth.blocks is None else partial(_last, depth.blocks)
     try:
-        return finetune(start, samples, validation, recipe, on_epoch=on_epoch, checkpoint=checkpoint)
+        return fit(start, samples, terms.validation, terms.recipe, on_epoch=terms.on_epoch, checkpoint=checkpoint)
     except OtherTraining as error:  # pixels were purged since it was written, or a setting was changed
         log.warning("checkpoint put aside", extra={"reason": str(error)})
         if checkpoint:
             checkpoint.unlink()
-        return finetune(start, samples, validation, recipe, on_epoch=on_epoch, checkpoint=checkpoint)
+        return fit(start, samples, terms.validation, terms.recipe, on_epoch=terms.on_epoch, checkpoint=checkpoint)
 
 
-def _clear(checkpoint: Path | None, *, but: Container[Path | None]) -> None:
+def _last(blocks: int, start: Classifier, *given: Any, **more: Any) -> Fitted:
+    return finetune_last(start, blocks, *given, **more)
+
+
+def _clear(checkpoint: Path | None, *, all_of_it: bool = False) -> None:
     """Remove the checkpoints in the folder of this one: a round that is not under way needs none."""
     if checkpoint:
         checkpoint.parent.mkdir(parents=True, exist_ok=True)
         for path in checkpoint.parent.glob("*.pt"):
-            if path not in but:
+            if all_of_it or not path.stem.startswith(checkpoint.stem):
                 path.unlink()

@@ -29,11 +29,13 @@ from overread.store.leases import Lease
 from overread.trainer import curriculum, shelf
 from overread.trainer import labels as teaching
 from overread.trainer.bootstrap import start
+from overread.trainer.depth import check, last_search
 from overread.trainer.learning import Learnt, Networks, Terms, learn
 from overread.trainer.recipe import began_at_random, recipe
 from overread.trainer.selection import next_round, open_reads, reference_reads
 from overread.trainer.tables import trainer_rounds
 from overread.trainer.versions import Model, champion, pending
+from overread_learn.depth import Held
 from overread_learn.finetune import Diverged, EpochReport
 from overread_learn.nets import Classifier, from_bytes
 
@@ -188,10 +190,15 @@ class Round:
         with self._store.reading() as tx:
             scratch = began_at_random(tx)
             beginning = curriculum.beginning(tx, settings, task.round, task.parent.version)
+            found = last_search(tx)
         network = self._network(beginning.version)
         if network is None:
             reason = f"stopped: the champion, version {beginning.version}, was imported without weights to train on"
             return self._fail(task, reason)
+        try:
+            check(settings, network)
+        except ValueError as error:
+            return self._fail(task, f"stopped: trainer.depth: {error}")
         log.info("round begins", extra={"round": task.round, "labels": len(task.train), "parent": task.parent.version})
         samples = teaching.Neighbourhoods(self._views, task.train)
         planned = curriculum.planned(settings, network, samples, beginning.known, seed)
@@ -201,9 +208,10 @@ class Round:
                 samples,
                 planned.indices,
                 Terms(
-                    teaching.fixed_patches(self._views, task.validation),
+                    Held(*teaching.fixed_patches(self._views, task.validation)),
                     recipe(self._views.application, settings, seed=seed, scratch=scratch),
                     lambda report: self._report(task.round, report),
+                    found,
                 ),
                 settings,
                 checkpoint=self._checkpoints / f"{self._identity(task)}.pt" if self._checkpoints else None,
@@ -255,6 +263,8 @@ class Round:
             "sha256": sha256,
             "auc_validation": learnt.auc_validation,
             "best_epoch": learnt.best_epoch,
+            "depth": learnt.depth.blocks,
+            "searched": learnt.depth.searched,
             "seconds": seconds,
         }
         event = ChallengerRegistered(

@@ -115,11 +115,15 @@ trainer_rounds = Table(
     Column("sha256", String),
     Column("auc_validation", Float),
     Column("best_epoch", Integer),
+    Column("depth", Integer),
+    Column("searched", Integer),
     Column("seconds", Float),
     Column("changed", DateTime(timezone=True), nullable=False),
 )
 """`state`: waiting (for more labels), reading (what was asked for), stopped (nobody may ask), each with its reason |
-registered. `labels_sha256` is what it learnt, or what it had when it said so. Round 0 is the bootstrap."""
+registered. `labels_sha256` is what it learnt, or what it had when it said so. `depth` is how many blocks it trained,
+None where all; `searched` how many labels it had when it looked for that depth, None where it didn't look. Round 0 is
+the bootstrap."""
 
 trainer_learnt = Table(
     "trainer_learnt",

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from overread_learn.acquisition.strategy import AUTO
+from overread_learn.applications import Application
 from overread_learn.experiment.material import Material
 from overread_learn.experiment.protocol import Protocol
 from overread_learn.experiment.report.tables import percent
@@ -67,7 +68,7 @@ def conditions(strategies: Sequence[Tried], material: Material, protocol: Protoc
     weights = "random weights" if protocol.weights == "none" else f"pretrained weights {protocol.weights[:12]}"
     network = "the last layer alone" if protocol.depth == 1 else "all layers"
     rates = "the papers' rates" if protocol.rates == "papers" else "the application's rates"
-    training = f"{protocol.epochs or material.application.epochs} epochs a round by {protocol.training} at {rates}"
+    training = f"{_epochs(protocol, material.application)} a round by {protocol.training} at {rates}"
     resampled = "as it is in the set" if protocol.prevalence is None else f"resampled to {percent(protocol.prevalence)}"
     return [
         ("Set", _of(material, np.ones(len(material), bool))),
@@ -90,6 +91,14 @@ def conditions(strategies: Sequence[Tried], material: Material, protocol: Protoc
         ("Commit", ", ".join(sorted({run["commit"] for run in runs}))),
         ("Machine", "; ".join(sorted({run["machine"] for run in runs}))),
     ]
+
+
+def _epochs(protocol: Protocol, application: Application) -> str:
+    """Say how long a round learns; by the papers' rates each phase has a number of its own."""
+    if protocol.epochs or protocol.rates == "own":
+        return f"{protocol.epochs or application.epochs} epochs"
+    first, later, scratch = (application.phase(phase).epochs for phase in ("first", "later", "scratch"))
+    return f"{first} epochs in the first round, {later} in each later one, {scratch} where it starts from scratch,"
 
 
 def _of(material: Material, chosen: NDArray[np.bool_]) -> str:
@@ -126,7 +135,7 @@ def limits(strategies: Sequence[Tried], material: Material, protocol: Protocol) 
     if protocol.label_noise:
         yield (
             f"The simulated reader erred in {percent(protocol.label_noise)} of its answers, by chance "
-            f"({min(flipped)} to {max(flipped)} candidates of a pool). People err on the difficult ones, which active "
+            f"({min(flipped)} to {max(flipped)} of a run's). People err on the difficult ones, which active "
             "strategies prefer."
         )
     else:
