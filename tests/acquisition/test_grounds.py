@@ -172,6 +172,9 @@ def test_typiclust_says_typicality_and_cluster(answered: int) -> None:
             assert one.covered == covered[one.cluster], "as it is in the end"
     found = explain_picks(pool, [spent.picks[0].id], "typiclust", 9, seed=0, k_ref_m=6)[spent.picks[0].id]
     assert f"typicality {found.value:.3g} (1 / the mean distance" in found.sentence
+    # With labels in every large cluster that is no longer one which none covers.
+    assert "of a cluster that the fewest labels and earlier picks cover, those below 5 members last" in found.sentence
+    assert f"members; labels and earlier picks among them: {spent.picks[0].grounds.covered}" in found.sentence  # type: ignore[union-attr]
     assert f"rank 1 among the unread of cluster {found.grounds.cluster}, one of {9 + answered}" in found.sentence  # type: ignore[union-attr]
 
 

@@ -5,6 +5,7 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from overread_learn.acquisition.grounds import Apart, Gradient, Grounds, Typical
+from overread_learn.acquisition.representatives import SMALLEST_CLUSTER
 from overread_learn.acquisition.strategy import Strategy
 
 __all__ = ["Terms", "among", "sentence"]
@@ -100,7 +101,8 @@ def _drawn(chosen: Strategy, terms: Terms) -> str:
         "badge": "drawn by lot, the likelier the farther, in gradient space, from the others that were picked"
         + (f", {best}" if chosen.measure else ""),
         "coreset": "the farthest, by its embedding, from all that is labelled and the picks before it",
-        "typiclust": "the most typical, by its embedding, of a cluster that no label or earlier pick covers",
+        "typiclust": "the most typical, by its embedding, of a cluster that the fewest labels and earlier picks cover, "
+        f"those below {SMALLEST_CLUSTER} members last",
     }[chosen.draw]
 
 
