@@ -160,6 +160,9 @@ def test_files_that_are_no_table(tmp_path: Path, content: bytes) -> None:
         (["a"], [np.zeros((2, 1))], None, "classes >= 2"),
         (["a"], [np.zeros((2, 2))], [np.zeros((1, 3))], r"candidate a: an embedding is"),
         (["a", "b"], [np.zeros((2, 2))] * 2, [np.zeros(3), np.zeros(4)], "candidate b: an embedding is"),
+        (["a", "b"], [np.zeros((2, 2)), np.full((2, 2), 1e308)], None, "candidate b: a logit is beyond 3.4e"),
+        (["a"], [np.full((2, 2), np.nan)], None, "candidate a: a logit is not finite"),
+        (["a"], [np.zeros((2, 2))], np.full((1, 3), -1e39), "candidate a: an embedding is beyond 3.4e"),
     ],
 )
 def test_what_cannot_be_written_leaves_what_was_there(

@@ -101,6 +101,12 @@ def test_power_states_its_propensities_and_reaches_scores_of_zero_last() -> None
     assert power(scores, 5, 1, np.random.default_rng(0)) == best(scores, 5)
 
 
+@pytest.mark.parametrize("beta", [60, 1e30])
+def test_a_large_power_is_certain_of_the_best_and_overflows_nowhere(beta: float) -> None:
+    drawn = power(np.array([0.9, 0.0, 0.5, 0.0]), 2, beta, np.random.default_rng(0))
+    assert drawn == ([0, 2], [1, 1])
+
+
 def test_lots_are_a_candidates_own() -> None:
     names = [f"c{index}" for index in range(4000)]
     drawn = lots(7, names)

@@ -157,6 +157,53 @@ def test_the_pattern_says_no_where_patches_say_no() -> None:
     assert explain(np.array([[9, 0], [8.5, 0], [9, 0], [10.0, 0]]), "sum").sentence.startswith("all patches say no")
 
 
+MORE = {
+    "A": [0.45, 0.5, 0.55, 0.5],
+    "B": [0.12, 0.38, 0.62, 0.88, 0.75],
+    "C": [0.01, 0.99, 0.99, 0.98, 0.02],
+    "D": [0.14, 0.15, 0.16, 0.15],
+    "E": [0.9, 0.89, 0.91, 0.899],
+    "G": [0.97] * 9 + [0.4, 0.3],
+}
+"""Patterns that the likeliest of several classes may have: its patches' probabilities."""
+
+
+@pytest.mark.parametrize("letter", MORE)
+@pytest.mark.parametrize("likeliest", [0, 1, 3])
+def test_of_several_classes_the_words_are_of_the_likeliest(letter: str, likeliest: int) -> None:
+    own = np.array(MORE[letter])
+    classes = 8 if letter == "D" else 4
+    logits = np.log(np.repeat(((1 - own) / (classes - 1))[:, None], classes, axis=1))
+    logits[:, likeliest] = np.log(own)
+    for name in ("sum", "margin", "random"):
+        found = explain(logits, name)
+        assert (found.dominant, found.pattern_class, found.pattern) == (likeliest, likeliest, letter)
+        assert found.sentence.startswith(f"class {likeliest} is the likeliest, {own.mean():.3g} on average, and ")
+        assert f"(pattern {letter})" in found.sentence
+        assert " say no" not in found.sentence
+        assert " say yes" not in found.sentence
+
+
+def test_a_class_is_called_by_its_name_where_that_is_known() -> None:
+    p = np.array([[0.011, 0.899, 0.090]] * 4)
+    pool = Pool.of(["a"], [np.log(p)], counts={0: 3, 1: 4, 2: 1})
+    names = ("background", "lumen-intima", "media-adventitia")
+    found = {
+        name: explain_picks(pool, ["a"], name, 1, seed=0, k_ref_m=4, classes=names)["a"].sentence
+        for name in ("sum", "rarest", "stratified")
+    }
+    for said in found.values():
+        assert said.startswith(
+            "class 1 (lumen-intima) is the likeliest, 0.899 on average, and all patches give it much"
+        )
+    assert "the probability of class 2 (media-adventitia), which has the fewest labels" in found["rarest"]
+    assert "this one is predicted class 1 (lumen-intima)" in found["stratified"]
+    two = explain(np.log(p[:, :2]), "rarest", counts={0: 1, 1: 3})
+    assert (two.pattern_class, two.dominant) == (1, 1)
+    assert two.sentence.startswith("all patches say yes (pattern E)"), "of two the second is looked for"
+    assert "the probability of class 0, which has the fewest labels" in two.sentence
+
+
 @pytest.mark.parametrize("logits", [[[0.0, 1e4]], [[0.0, 1e4]] * 3, [[-1e4, 1e4], [1e4, -1e4]]])
 def test_certain_patches_and_single_ones(logits: list[list[float]]) -> None:
     found = explain(np.array(logits), "sum@.25")

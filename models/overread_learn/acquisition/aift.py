@@ -12,6 +12,8 @@ from typing import NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from overread_learn.acquisition.bounds import fault
+
 __all__ = ["Measure", "by_log_odds", "majority", "measure", "score"]
 
 BINARY = 2
@@ -49,7 +51,8 @@ def measure(logits: NDArray[np.floating], alpha: float) -> Measure:
 
     Majority selection: the dominant class is the argmax of the mean probability (a tie, judged at 12 digits, goes to
     the lower class index: negative, when binary), and the k patches with the largest log-odds of that class stay.
-    Log-odds, since probabilities saturate at 1. Raises ValueError where a logit is not finite or a shape is wrong.
+    Log-odds, since probabilities saturate at 1. Raises ValueError where a logit is not finite or beyond what float32
+    holds, or a shape is wrong.
     """
     if logits.ndim != 3 or logits.shape[1] < 1 or logits.shape[2] < BINARY:  # candidate, patch, class
         raise ValueError(f"logits must be (candidates, patches >= 1, classes >= 2), got {logits.shape}")
@@ -63,8 +66,8 @@ def measure(logits: NDArray[np.floating], alpha: float) -> Measure:
     for start in range(0, count, step):
         part = slice(start, start + step)
         z = np.asarray(logits[part], dtype=np.float64)
-        if not np.isfinite(z).all():
-            raise ValueError("a logit is not finite")
+        if fault(z):
+            raise ValueError(f"a logit is {fault(z)}")
         entropy[part], diversity[part], dominant[part] = _binary(z, k) if classes == BINARY else _general(z, k)
     return Measure(entropy, diversity, dominant, k)
 

@@ -25,6 +25,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from overread_learn.acquisition.bounds import fault
 from overread_learn.acquisition.pool import EmptyPool, Pool
 
 __all__ = ["open_pool", "write"]
@@ -58,7 +59,7 @@ def write(
 
     Logits and embeddings are taken one candidate at a time, so they need not fit in memory. The file appears whole or
     not at all. Raises EmptyPool where there is no candidate, and ValueError where one iterable is longer than another
-    or a shape differs.
+    or a shape differs, or a number is not finite or beyond what float32 holds.
     """
     remaining = iter(logits)
     first = next(remaining, None)
@@ -189,8 +190,12 @@ def _one_by_one(
             raise ValueError(
                 f"candidate {candidate}: logits are {own.shape}, not (patches >= 1, classes >= 2 and as many for all)"
             )
+        if fault(own):
+            raise ValueError(f"candidate {candidate}: a logit is {fault(own)}")
         embedding = np.asarray(rest) if rest else None
         if embedding is not None:
+            if fault(embedding):
+                raise ValueError(f"candidate {candidate}: an embedding is {fault(embedding)}")
             width = width or embedding.size
             if embedding.shape != (1, width):
                 raise ValueError(

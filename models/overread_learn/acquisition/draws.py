@@ -68,7 +68,8 @@ def _gumbel(members: NDArray[np.int64], phi: NDArray[np.float64], count: int, rn
     order = np.argsort(-keys, kind="stable")
     kappa = keys[order[count]]
     chosen = order[:count]
-    inclusion = -np.expm1(-np.exp(phi[chosen] - kappa))
+    # exp overflows beyond 709, which a large beta reaches; from 4 on 1 - exp(-exp(x)) is 1 in float64.
+    inclusion = -np.expm1(-np.exp(np.minimum(phi[chosen] - kappa, 700)))
     return Drawn([int(index) for index in members[chosen]], [float(value) for value in inclusion])
 
 

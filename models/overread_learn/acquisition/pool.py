@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from overread_learn.acquisition.bounds import fault
+
 __all__ = ["EmptyPool", "Group", "Pool"]
 
 CHUNK = 1 << 18
@@ -110,7 +112,7 @@ class Pool:
     def groups(self) -> Iterator[Group]:
         """Yield all candidates in chunks, each of one number of patches.
 
-        Raises ValueError where a logit is not finite, and names the candidate.
+        Raises ValueError where a logit is not finite or beyond what float32 holds, and names the candidate.
         """
         sizes = np.diff(self.offsets)
         for size in np.unique(sizes):
@@ -123,9 +125,9 @@ class Pool:
                     logits = self.logits[rows[0] : rows[0] + len(part) * size].reshape(len(part), size, -1)
                 else:
                     logits = self.logits[rows[:, None] + np.arange(size)]
-                if not np.isfinite(logits).all():
-                    wrong = part[~np.isfinite(logits).all(axis=(1, 2))][0]
-                    raise ValueError(f"candidate {self.ids[int(wrong)]}: a logit is not finite")
+                if fault(logits):
+                    wrong = next(place for place in range(len(part)) if fault(logits[place]))
+                    raise ValueError(f"candidate {self.ids[int(part[wrong])]}: a logit is {fault(logits[wrong])}")
                 yield Group(part, logits)
 
     def probabilities(self) -> NDArray[np.float64]:

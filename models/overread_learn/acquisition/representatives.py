@@ -4,7 +4,9 @@ None depends on the order of the pool beyond its own random numbers: callers sor
 """
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import cache, partial
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +14,20 @@ from sklearn.cluster import KMeans, MiniBatchKMeans
 from sklearn.exceptions import ConvergenceWarning
 from threadpoolctl import threadpool_limits
 
-__all__ = ["badge", "coreset", "farthest_gradients", "typiclust"]
+from overread_learn.acquisition.grounds import Apart, Gradient, Typical
+
+__all__ = [
+    "Clusters",
+    "Seeds",
+    "apart",
+    "badge",
+    "clustered",
+    "coreset",
+    "farthest_gradients",
+    "residuals",
+    "seeds",
+    "typiclust",
+]
 
 NEIGHBOURS = 20
 """Nearest neighbours over which typicality is taken (Hacohen et al., 2022, Section 3)."""
@@ -35,18 +50,58 @@ def badge(
     of (p - one-hot), (n, C), and the embedding, (n, d). Distances between outer products need only the two inner
     products, so the (n, C d) matrix is never made. The first centre is the longest gradient.
     """
+    return seeds(residuals(probabilities), embeddings, count, rng).chosen[:count]
+
+
+def residuals(probabilities: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return p - one-hot of the likeliest class, (n, C) of (n, C): the loss's gradient by the logits."""
     residual = probabilities.copy()
     residual[np.arange(len(residual)), probabilities.argmax(axis=1)] -= 1
-    return farthest_gradients(residual, embeddings, count, rng)
+    return residual
 
 
 def farthest_gradients(
     residual: NDArray[np.float64], embeddings: NDArray[np.floating], count: int, rng: np.random.Generator
 ) -> list[int]:
     """Choose by k-means++ on the outer products of residuals (n, C) and embeddings (n, d); see `badge`."""
+    return seeds(residual, embeddings, count, rng).chosen[:count]
+
+
+class Seeds(NamedTuple):
+    """What k-means++ chose among the outer products of ``residual`` (n, C) and ``embeddings`` (n, d), in its order.
+
+    ``squared`` and ``shares`` say what decided each time, as in `overread_learn.acquisition.grounds.Gradient`.
+    """
+
+    chosen: list[int]
+    squared: list[float]
+    shares: list[float | None]
+    residual: NDArray[np.float64]
+    embeddings: NDArray[np.floating]
+
+    def grounds(self, place: int) -> Gradient:
+        """Say where the gradient of one of the n lies."""
+        rows = [place] if place in self.chosen else [place, *self.chosen]
+        residual, features = self.residual[rows], np.asarray(self.embeddings[rows], dtype=np.float64)
+        length = (residual**2).sum(axis=1) * (features**2).sum(axis=1)
+        norm = float(np.sqrt(length[0]))
+        if place in self.chosen:
+            turn = self.chosen.index(place)
+            return Gradient(norm, self.squared[turn], self.shares[turn])
+        product = (residual @ residual[0]) * (features @ features[0])
+        return Gradient(norm, float(np.maximum(length[1:] + length[0] - 2 * product[1:], 0).min()), None)
+
+
+def seeds(
+    residual: NDArray[np.float64], embeddings: NDArray[np.floating], count: int, rng: np.random.Generator
+) -> Seeds:
+    """Choose as `farthest_gradients` does, and say what decided."""
     features = np.asarray(embeddings, dtype=np.float64)
     length = (residual**2).sum(axis=1) * (features**2).sum(axis=1)
     chosen = [int(length.argmax())]
+    squared: list[float] = [float(length.max())]
+    shares: list[float | None] = [None]
+    found = Seeds(chosen, squared, shares, residual, embeddings)
     nearest = np.full(len(length), np.inf)
     while len(chosen) < min(count, len(length)):
         last = chosen[-1]
@@ -57,9 +112,14 @@ def farthest_gradients(
         if total <= 0:  # all that is left equals what was chosen
             rest = np.setdiff1d(np.arange(len(length)), chosen)
             chosen.extend(int(index) for index in rng.permutation(rest)[: count - len(chosen)])
+            left = range(len(rest), len(rest) - (len(chosen) - len(squared)), -1)
+            shares.extend(1 / each for each in left)
+            squared.extend(0.0 for _ in left)
             break
         chosen.append(int(rng.choice(len(length), p=nearest / total)))
-    return chosen[:count]
+        squared.append(float(nearest[chosen[-1]]))
+        shares.append(float(nearest[chosen[-1]] / total))
+    return found
 
 
 def coreset(embeddings: NDArray[np.floating], labelled: NDArray[np.floating] | None, count: int) -> list[int]:
@@ -88,6 +148,18 @@ def coreset(embeddings: NDArray[np.floating], labelled: NDArray[np.floating] | N
     return chosen
 
 
+def apart(
+    embeddings: NDArray[np.floating], labelled: NDArray[np.floating] | None, chosen: list[int], place: int
+) -> Apart:
+    """Say how far one of the pool was from all labelled and ``chosen`` ones before it, all of these if it is none."""
+    own = np.asarray(embeddings[place], dtype=np.float64)
+    before = chosen[: chosen.index(place)] if place in chosen else chosen
+    others = [np.asarray(part, np.float64) for part in (labelled, embeddings[before]) if part is not None and len(part)]
+    if not others:
+        return Apart(None, float(np.linalg.norm(own - np.asarray(embeddings, np.float64).mean(axis=0))))
+    return Apart(float(min(np.linalg.norm(part - own, axis=1).min() for part in others)), None)
+
+
 def typiclust(
     embeddings: NDArray[np.floating], labelled: NDArray[np.floating] | None, count: int, seed: int
 ) -> list[int]:
@@ -97,6 +169,50 @@ def typiclust(
     the fewest labels first, of these the largest. Typicality is 1 / the mean distance to the 20 nearest neighbours
     within the cluster. Embeddings are brought to length one, as the authors do.
     """
+    return clustered(embeddings, labelled, count, seed).chosen
+
+
+class _Ranked(NamedTuple):
+    """A cluster's unread members, the most typical first, ties by place; whom a crowd stands for, behind it."""
+
+    members: NDArray[np.int64]
+    distances: NDArray[np.float64]
+    """Mean distances to the nearest neighbours, of the first members; fewer than there are where some were not looked
+    at, none where the cluster has one point."""
+
+
+class Clusters(NamedTuple):
+    """What TypiClust chose, in its order, and in ``covered`` how many labels and earlier picks its cluster had."""
+
+    chosen: list[int]
+    covered: list[int]
+    of: NDArray[np.int64]
+    """(n + l,), the cluster of each candidate, and then of each labelled one."""
+    covered_now: NDArray[np.int64]
+    """(clusters,), labels and picks in the end."""
+    ranked: Callable[[int], _Ranked]
+
+    def grounds(self, place: int) -> Typical:
+        """Say where one candidate stands in its cluster."""
+        cluster = int(self.of[place])
+        members, distances = self.ranked(cluster)
+        at = int(np.flatnonzero(members == place)[0])
+        distance = float(distances[at]) if at < len(distances) else None
+        return Typical(
+            typicality=1 / distance if distance else None,
+            distance=distance,
+            cluster=cluster,
+            clusters=len(self.covered_now),
+            size=int((self.of == cluster).sum()),
+            covered=self.covered[self.chosen.index(place)] if place in self.chosen else int(self.covered_now[cluster]),
+            place=at,
+        )
+
+
+def clustered(
+    embeddings: NDArray[np.floating], labelled: NDArray[np.floating] | None, count: int, seed: int
+) -> Clusters:
+    """Choose as `typiclust` does, and say what decided."""
     own = len(embeddings)
     everything = _unit(embeddings)
     if labelled is not None and len(labelled):
@@ -108,17 +224,24 @@ def typiclust(
     covered = np.bincount(of[own:], minlength=clusters)
     size = np.bincount(of, minlength=clusters)
     # What is typical of a cluster does not change while its members are taken; most are never asked.
-    queues = {int(cluster): _by_typicality(everything, of, cluster, own) for cluster in np.unique(of[:own])}
-    chosen: list[int] = []
-    while len(chosen) < min(count, own):
+    ranked = cache(partial(_by_typicality, everything, of, own))
+    queues = {int(cluster): _in_turn(ranked, int(cluster)) for cluster in np.unique(of[:own])}
+    found = Clusters([], [], of, covered, ranked)
+    while len(found.chosen) < min(count, own):
         cluster = min(queues, key=lambda each: (size[each] < SMALLEST_CLUSTER, covered[each], -size[each], each))
         candidate = next(queues[cluster], None)
         if candidate is None:
             del queues[cluster]
             continue
-        chosen.append(candidate)
+        found.chosen.append(candidate)
+        found.covered.append(int(covered[cluster]))
         covered[cluster] += 1
-    return chosen
+    return found
+
+
+def _in_turn(ranked: Callable[[int], _Ranked], cluster: int) -> Iterator[int]:
+    """Yield a cluster's unread members, which are looked at when the first is asked for."""
+    yield from (int(index) for index in ranked(cluster).members)
 
 
 def _unit(embeddings: NDArray[np.floating]) -> NDArray[np.float64]:
@@ -136,18 +259,20 @@ def _clusters(points: NDArray[np.float64], count: int, seed: int) -> NDArray[np.
         return np.asarray(found.fit_predict(points), dtype=np.int64)
 
 
-def _by_typicality(points: NDArray[np.float64], of: NDArray[np.int64], cluster: np.int64, own: int) -> Iterator[int]:
-    """Yield a cluster's unread members, those among the first ``own`` points, the most typical first, ties by place."""
+def _by_typicality(points: NDArray[np.float64], of: NDArray[np.int64], own: int, cluster: int) -> _Ranked:
+    """Rank a cluster's unread members, those among the first ``own`` points."""
     members = np.flatnonzero(of == cluster)
     crowd = members[:: -(-len(members) // CROWD)]
     part, others = crowd[crowd < own], points[crowd]
     near = min(NEIGHBOURS, len(crowd) - 1)
+    distances = np.empty(0)
     if near:
         step = max(1, BLOCK // len(crowd))
-        distances = [_mean_distance(points[part[at : at + step]], others, near) for at in range(0, len(part), step)]
-        part = part[np.argsort(np.round(np.concatenate([np.empty(0), *distances]), 12), kind="stable")]
-    rest = np.setdiff1d(members[members < own], part)
-    yield from (int(index) for index in np.concatenate([part, rest]))
+        blocks = [_mean_distance(points[part[at : at + step]], others, near) for at in range(0, len(part), step)]
+        distances = np.concatenate([distances, *blocks])
+        order = np.argsort(np.round(distances, 12), kind="stable")
+        part, distances = part[order], distances[order]
+    return _Ranked(np.concatenate([part, np.setdiff1d(members[members < own], part)]), distances)
 
 
 def _mean_distance(own: NDArray[np.float64], others: NDArray[np.float64], near: int) -> NDArray[np.float64]:

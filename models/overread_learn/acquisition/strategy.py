@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 
+from overread_learn.acquisition.bounds import LARGEST
 from overread_learn.acquisition.uncertainty import MEASURES
 
 __all__ = ["AUTO", "GRAMMAR", "STRATEGIES", "Strategy", "strategy"]
@@ -160,7 +161,9 @@ def strategy(name: str) -> Strategy:
 def _drawn(found: Strategy, match: re.Match[str]) -> Strategy:
     for part, draw in (("omega", "randomised"), ("beta", "power"), ("badge", "badge")):
         if match[part] is not None:
-            return replace(found, draw=draw, factor=float(match[part] or OMEGA))
+            found = replace(found, draw=draw, factor=float(match[part] or OMEGA))
+    if max(found.entropy, found.diversity, found.factor) > LARGEST:  # an infinite one would make every score a NaN
+        raise ValueError(f"a strategy's weights, omega and beta are at most {LARGEST:.3g}")
     return found
 
 

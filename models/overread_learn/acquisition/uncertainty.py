@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from overread_learn.acquisition.pool import Pool, patch_probabilities
 
-__all__ = ["MEASURES", "least_confidence", "margin", "patch_jsd", "rarest"]
+__all__ = ["MEASURES", "fewest", "least_confidence", "margin", "patch_jsd", "rarest"]
 
 
 def margin(pool: Pool) -> NDArray[np.float64]:
@@ -43,9 +43,12 @@ def rarest(pool: Pool) -> NDArray[np.float64]:
     Where a pool is mostly easy negatives, what it lacks most is the other class. Equal counts, and no counts at all,
     mean the last class.
     """
-    classes = pool.logits.shape[1]
-    fewest = min(reversed(range(classes)), key=lambda each: pool.counts.get(each, 0))
-    return pool.probabilities()[:, fewest]
+    return pool.probabilities()[:, fewest(pool.counts, pool.logits.shape[1])]
+
+
+def fewest(counts: Mapping[int, int], classes: int) -> int:
+    """Return the class with the fewest labels (``counts`` by class); of equal counts the last."""
+    return min(reversed(range(classes)), key=lambda each: counts.get(each, 0))
 
 
 def _entropy(p: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -11,7 +11,10 @@ from overread_learn.printing import err
 __all__ = ["Application", "Arch", "Candidates", "Json", "Weights", "app", "digest_of", "numbers", "weights_file"]
 
 app = typer.Typer(
-    help="Active, incremental fine-tuning (AIFT, ACFT) on your own candidates, without the services.",
+    help="""Active, incremental fine-tuning (AIFT, ACFT) on your own candidates, without the services.
+
+    Example: `overread-learn demo-set --out set`, then `overread-learn labels --candidates set --out build/labels`
+    """,
     no_args_is_help=True,
     rich_markup_mode="markdown",
     pretty_exceptions_enable=False,

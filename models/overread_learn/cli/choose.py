@@ -1,8 +1,9 @@
 """`overread-learn select` and `explain`: whose answer teaches most, and why."""
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 import typer
@@ -37,11 +38,22 @@ Labelled = Annotated[
 ]
 Seed = Annotated[int, typer.Option(min=0, help="Fixes what is left to chance.")]
 Patches = Annotated[int | None, typer.Option(min=1, help="The application's nominal m; the commonest if left out.")]
+Reference = Annotated[
+    bool,
+    typer.Option(
+        "--reference",
+        help="Rank by the papers' own arithmetic, to compare with ours: AIFT's measures only, raw sums over all pairs "
+        "of patches, a small epsilon in the logarithm. What ours makes of each pick stands beside it.",
+    ),
+]
 
 
 @app.command()
 def strategies(*, as_json: Json = False) -> None:
-    """List the strategies, and the grammar by which more are named."""
+    """List the strategies, and the grammar by which more are named.
+
+    Example: `overread-learn strategies --json`
+    """
     rows = [{"name": name, "what": what} for name, what in STRATEGIES.items()]
     show(
         {"strategies": dict(STRATEGIES), "grammar": GRAMMAR},
@@ -62,17 +74,29 @@ def select(
     labelled: Labelled = "",
     seed: Seed = 0,
     patches: Patches = None,
+    reference: Reference = False,
     as_json: Json = False,
 ) -> None:
     """Choose candidates to read next, best first.
 
     Example: `overread-learn select --pool pool.parquet --strategy auto --budget 50 --labelled 120,30 --json`
     """
-    opened = _pool(pool, model, strategy, labelled)
-    picks = choose(opened, strategy, budget, seed=seed, k_ref_m=patches or _commonest(opened))
+    opened, _ = _pool(pool, model, strategy, labelled)
+    nominal = patches or _commonest(opened)
+    picks = choose(opened, strategy, budget, seed=seed, k_ref_m=nominal, reference=reference)
     rows = [asdict(pick) for pick in picks]
-    columns = ("rank", "id", "score", "entropy", "diversity", "majority", "dominant", "propensity")
-    show(rows, as_json=as_json, table=tabulate(f"{strategy}: {len(rows)} of {len(opened)}", columns, rows))
+    columns: tuple[str, ...] = ("rank", "id", "score", "entropy", "diversity", "majority", "dominant", "propensity")
+    title = f"{strategy}: {len(rows)} of {len(opened)}"
+    if reference:
+        ours = {pick.id: pick.rank for pick in choose(opened, strategy, budget, seed=seed, k_ref_m=nominal)}
+        rows = [{**row, "rank_of_ours": ours.get(row["id"])} for row in rows]
+        same = sum(row["rank_of_ours"] is not None for row in rows)
+        title += f", by the papers' arithmetic; ours picks {same} of them"
+        columns += ("rank_of_ours",)
+    shown: list[dict[str, Any]] = [{**row, **(row["grounds"] or {})} for row in rows]
+    # What is no one's has no column.
+    columns += tuple(dict.fromkeys(name for row in rows for name in row["grounds"] or ()))
+    show(rows, as_json=as_json, table=tabulate(title, columns, shown))
 
 
 @app.command()
@@ -86,6 +110,7 @@ def explain(
     labelled: Labelled = "",
     seed: Seed = 0,
     patches: Patches = None,
+    reference: Reference = False,
     as_json: Json = False,
 ) -> None:
     """Say which terms, and which patches, put a candidate where it stands; the options are those of `select`.
@@ -94,12 +119,13 @@ def explain(
 
     Example: `overread-learn explain c17 c23 --pool pool.parquet --strategy sum@.25 --labelled 120,30`
     """
-    opened = _pool(pool, model, strategy, labelled)
+    opened, classes = _pool(pool, model, strategy, labelled)
     known = set(opened.ids)
     unknown = [name for name in candidate if name not in known]
     if unknown:
         raise ValueError(f"{pool} has no candidate {', '.join(unknown)} among the {len(opened)} to choose from")
-    found = why(opened, candidate, strategy, budget, seed=seed, k_ref_m=patches or _commonest(opened))
+    nominal = patches or _commonest(opened)
+    found = why(opened, candidate, strategy, budget, seed=seed, k_ref_m=nominal, reference=reference, classes=classes)
     if as_json:
         show({name: asdict(one) for name, one in found.items()}, as_json=True)
         return
@@ -108,7 +134,8 @@ def explain(
         rows = [{"patch": number, **asdict(patch)} for number, patch in enumerate(one.patches)]
         for row in rows:
             row["probabilities"] = " ".join(f"{p:.3f}" for p in row["probabilities"])
-        lay(tabulate("", ("patch", "probabilities", "kept", "entropy", "diversity"), rows))
+        pulls = ("gradient",) if any(row["gradient"] is not None for row in rows) else ()
+        lay(tabulate("", ("patch", "probabilities", "kept", "entropy", "diversity", *pulls), rows))
 
 
 def _commonest(pool: Pool) -> int:
@@ -116,8 +143,11 @@ def _commonest(pool: Pool) -> int:
     return int(np.bincount(np.diff(pool.offsets)).argmax())
 
 
-def _pool(source: Path, model: Path | None, strategy: str, labelled: str) -> Pool:
-    """Open or score a pool, with the counts that ``--labelled`` gives; the words are looked at first."""
+def _pool(source: Path, model: Path | None, strategy: str, labelled: str) -> tuple[Pool, Sequence[str]]:
+    """Open or score a pool, with the counts that ``--labelled`` gives; the words are looked at first.
+
+    The classes' names come with it, where a model says them.
+    """
     by_name(strategy)
     counts = dict(enumerate(numbers(labelled, "--labelled"))) if labelled else None
     if counts and min(counts.values()) < 0:
@@ -134,7 +164,7 @@ def _pool(source: Path, model: Path | None, strategy: str, labelled: str) -> Poo
 
         pool = open_pool(source, counts=counts)
         fits(pool.logits.shape[1])
-        return pool
+        return pool, ()
     if source.is_file():
         raise ValueError(f"--pool {source} holds logits already: leave --model out, or give a folder of candidates")
     from overread_learn.cli.scored import scored_pool  # noqa: PLC0415 - nor for ONNX Runtime
@@ -142,4 +172,4 @@ def _pool(source: Path, model: Path | None, strategy: str, labelled: str) -> Poo
 
     scorer = Scorer(model)
     fits(len(scorer.application.classes))
-    return scored_pool(source, scorer, strategy, counts)
+    return scored_pool(source, scorer, strategy, counts), scorer.application.classes

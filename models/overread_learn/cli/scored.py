@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from rich.progress import track
 
 from overread_learn.acquisition import Pool, strategy
+from overread_learn.acquisition.bounds import fault
 from overread_learn.applications import Application
 from overread_learn.experiment.candidate_set import LOCKED, CandidateSet, NotACandidateSet, Row, read
 from overread_learn.experiment.image_files import read_image
@@ -112,6 +113,8 @@ def _scores(found: CandidateSet, rows: Sequence[Row], scorer: Scorer) -> Scores:
             except ValueError as error:
                 raise NotACandidateSet(f"candidates.csv: {row.candidate}: {error}") from error
             said, embedding = scorer.embed(patches)
+            if fault(said):  # nothing could be ranked or judged by it
+                raise ValueError(f"candidate {row.candidate}: the model says a logit that is {fault(said)}")
             logits.append(said)
             if embedding is not None:
                 embeddings.append(embedding.mean(axis=0))
