@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import base64
+from typing import Any
+
+import numpy as np
 import pytest
 from sqlalchemy import select
 
 from inference.words import NAME, NOWHERE, corrected, deliver, hear, promoted, purged, received, registered
 from overread.core.corrections import Verdict
-from overread.core.events import Event, Kind, ModelRejected
+from overread.core.errors import InvalidEvent
+from overread.core.events import CandidateScored, Event, Kind, ModelRejected
 from overread.core.splits import Split
 from overread.store.engine import Store
 from overread.trainer.labels import digest, labelled
-from overread.trainer.pool import Admit, Forget, Learn
+from overread.trainer.pool import Admit, Forget, Learn, Rate
 from overread.trainer.standing import labels, learnt_from, standing
-from overread.trainer.tables import trainer_labels, trainer_pool, trainer_rounds
+from overread.trainer.tables import trainer_labels, trainer_pool, trainer_rounds, trainer_scores
 from overread.trainer.versions import Promote, Register, Reject, champion, pending
 
 HANDLERS = (Admit(), Learn(), Forget(), Register(), Promote(), Reject())
@@ -131,3 +136,40 @@ def test_versions_that_may_have_learnt_from_a_study_are_named(store: Store, spli
         assert learnt == (1, [3, 4] if split is Split.TRAIN else [])
         assert learnt_from(tx, "s-none") == (0, [])
         assert [row["round"] for row in standing(tx)["rounds"]] == [0, 1, 2, 3]
+
+
+def scored(**other: Any) -> CandidateScored:
+    facts = {"logits": ((0.0, 1.0), (0.5, -1.0)), "probability": 0.5, "version": 1, "model": "a" * 64, "cleared": True}
+    facts |= {"provider": "CPUExecutionProvider", "precision": "fp32", "split": Split.TRAIN}
+    return CandidateScored(**{"candidate": "c-001", "study": "s-1", **facts, **other})
+
+
+def halves(*values: float) -> str:
+    return base64.b64encode(np.array(values, "<f2").tobytes()).decode()
+
+
+@pytest.mark.parametrize(
+    ("other", "said"),
+    [
+        ({"logits": ((0.0, float("nan")),)}, "a logit is not finite"),
+        ({"logits": ((0.0, float("inf")),)}, "a logit is not finite"),
+        ({"logits": ((0.0, 1e39),)}, "a logit is beyond 3.4e"),
+        ({"logits": ((0.0, 1.0), (0.0, 1.0, 2.0))}, r"logits of 2 patches of \[2, 3\] classes"),
+        ({"logits": ((0.0,), (1.0,))}, r"logits of 2 patches of \[1\] classes"),
+        ({"logits": ()}, "logits of 0 patches"),
+        ({"embedding": "?"}, "no base64"),
+        ({"embedding": base64.b64encode(b"odd").decode()}, "3 bytes is no row"),
+        ({"embedding": halves(1, float("inf"))}, "the embedding has a number that is not finite"),
+    ],
+)
+def test_a_score_that_selection_could_never_use_is_a_dead_letter(
+    store: Store, other: dict[str, Any], said: str
+) -> None:
+    """Kept, it would end every selection from then on."""
+    with pytest.raises(InvalidEvent, match=said):
+        hear(store, [Rate()], scored(**other))
+    with store.reading() as tx:
+        assert tx.execute(select(trainer_scores)).all() == []
+    hear(store, [Rate()], scored(embedding=halves(1, 2)))
+    with store.reading() as tx:
+        assert len(tx.execute(select(trainer_scores)).all()) == 1

@@ -16,6 +16,7 @@ from overread.handler import Effect, Together, Work
 from overread.store.engine import upsert
 from overread.store.lists import listed
 from overread.trainer.tables import trainer_labels, trainer_learnt, trainer_pool, trainer_requests, trainer_scores
+from overread_learn.acquisition.bounds import fault
 
 CHANGING = ("series", "slice", "x", "y", "label", "agreement", "readers", "verdict", "version")
 """What a later verdict may change about a label."""
@@ -57,16 +58,25 @@ class Rate(Together):
         """Pack the logits.
 
         Raises:
-            InvalidEvent: the embedding is no base64 of half-precision numbers.
+            InvalidEvent: they are no patches of equally many classes, the embedding is no base64 of half-precision
+                numbers, or a number of either is not finite or too large: selection could choose by none of them again.
         """
         event = envelope.event
+        sizes = {len(patch) for patch in event.logits}
+        if len(sizes) != 1 or min(sizes) < 2:
+            raise InvalidEvent(f"logits of {len(event.logits)} patches of {sorted(sizes)} classes")
+        logits = np.asarray(event.logits)
+        if fault(logits):
+            raise InvalidEvent(f"a logit is {fault(logits)}")
         try:
             embedding = None if event.embedding is None else base64.b64decode(event.embedding, validate=True)
         except ValueError as error:
             raise InvalidEvent("the embedding is no base64") from error
         if embedding is not None and (not embedding or len(embedding) % 2):
             raise InvalidEvent(f"an embedding of {len(embedding)} bytes is no row of half-precision numbers")
-        return {"logits": np.asarray(event.logits, dtype="<f4").tobytes(), "embedding": embedding}
+        if embedding and fault(np.frombuffer(embedding, "<f2")):
+            raise InvalidEvent("the embedding has a number that is not finite")
+        return {"logits": logits.astype("<f4").tobytes(), "embedding": embedding}
 
     def apply_all(self, tx: Connection, batch: Sequence[Work]) -> Sequence[Event]:
         """Keep the latest: scores of one candidate come in the order in which they were made."""
