@@ -3,7 +3,7 @@
 from overread_learn.evaluate.bootstrap import PatientBootstrap, interval, percentiles
 from overread_learn.evaluate.calibration import Bin, brier, ece, reliability, temperature, tempered
 from overread_learn.evaluate.curves import Summary, alc, labels_to_reach, summarise
-from overread_learn.evaluate.froc import Froc, cpm, froc_curve
+from overread_learn.evaluate.froc import Froc, cpm, cpm_interval, froc_curve
 from overread_learn.evaluate.paired import AUC, Difference, clustered_auc, paired_difference
 from overread_learn.evaluate.pr import PrecisionRecall, average_precision, precision_recall
 from overread_learn.evaluate.roc import Curve, OneClass, TooFewPatients, auc, macro_auc, partial_auc, roc_curve
@@ -25,6 +25,7 @@ __all__ = [
     "brier",
     "clustered_auc",
     "cpm",
+    "cpm_interval",
     "ece",
     "froc_curve",
     "interval",

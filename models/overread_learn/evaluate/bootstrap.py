@@ -55,7 +55,7 @@ def interval(
 
 def percentiles(replicates: ArrayLike, alpha: float = 0.05) -> tuple[float, float]:
     """Return the 1 - alpha percentile interval of a figure's replicates, (replicates,)."""
-    lower, upper = np.quantile(replicates, [alpha / 2, 1 - alpha / 2])
+    lower, upper = np.quantile(np.asarray(replicates, np.float64), [alpha / 2, 1 - alpha / 2])
     return float(lower), float(upper)
 
 
