@@ -10,10 +10,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from cli.said import Said
 from experiment.console import Console
+from experiment.pages import Page
 from overread_learn.applications import load
 from overread_learn.export import export
 from overread_learn.nets import build
@@ -159,3 +161,31 @@ def test_one_patient_with_lesions_gives_figures_without_intervals(
     assert said.code == 0
     assert said.facts["auc_interval"] is said.facts["cpm_interval"] is said.facts["average_precision_interval"] is None
     assert "No interval where fewer than two patients" in said.err
+
+
+def test_the_page_draws_the_points(evaluate: Evaluate, dots: Path, tmp_path: Path) -> None:
+    facts = evaluate(dots, "--page", tmp_path / "page.html", "--json").facts
+    page = Page((tmp_path / "page.html").read_text())
+    roc, precise, froc_line, bins = (
+        [tuple(map(float, place.split(","))) for place in (one["points"] or "").split()]
+        for one in page.attributes("polyline")
+    )
+    curves = facts["curves"]
+    assert len(bins) == len(curves["reliability"])
+    dots = [(float(one["cx"] or 0), float(one["cy"] or 0)) for one in page.attributes("circle")]
+    assert dots[-len(bins) :] == bins, "one bin alone has no line"
+    # 44 to 464 is the width, 298 to 12 the height of what is drawn.
+    by_hand = [(44 + 420 * x, 298 - 286 * y) for x, y in zip(curves["roc"]["fpr"], curves["roc"]["tpr"], strict=True)]
+    assert np.array(roc) == pytest.approx(np.array(by_hand), abs=0.051)
+    assert precise[0] == (44, 12)
+    # 1/8, 1/4, 1/2, 1, 2, 4, 8 lie equally far apart: the mean height there is the CPM.
+    at = np.interp(np.linspace(44, 464, 7), *np.array(froc_line).T)
+    assert np.mean((298 - at) / 286) == pytest.approx(facts["cpm"], abs=2e-3)
+    assert f"{facts['auc']:.4g}" in page.texts("td")
+    assert any("default-src 'none'" in (one.get("content") or "") for one in page.attributes("meta"))
+    assert np.trapezoid(298 - np.array(precise)[:, 1], np.array(precise)[:, 0]) / (420 * 286) == pytest.approx(
+        facts["average_precision"], abs=2e-3
+    )
+    said = evaluate(dots, "--page", tmp_path / "nowhere" / "page.html")
+    assert said.code == 2
+    assert "--page: there is no folder" in said.err

@@ -32,6 +32,9 @@ def evaluate(
         ),
     ] = None,
     missed: Annotated[int, typer.Option(min=0, help="Lesions of the test images that are no candidate at all.")] = 0,
+    page: Annotated[
+        Path | None, typer.Option(help="Write the figures and the curves as an HTML page, too.", metavar="FILE")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Judge a model on the test patients: ROC, precision and recall, FROC, calibration; patients are the clusters.
@@ -43,6 +46,8 @@ def evaluate(
     """
     from overread_learn.cli.scored import score_test  # noqa: PLC0415 - `--help` does not wait for ONNX Runtime
 
+    if page and not page.parent.is_dir():  # said before the scoring, which takes its time
+        raise FileNotFoundError(f"--page: there is no folder {page.parent}")
     looked_at = counted(candidates, images, missed)
     scorer = Scorer(model)
     found = score_test(candidates, scorer)
@@ -57,11 +62,19 @@ def evaluate(
     facts["images_without_candidate"] = looked_at.without
     for note in _notes(facts, looked_at):
         err.print(note, style="yellow", markup=False, soft_wrap=True)
-    show(facts, as_json=as_json, table=tabulate(str(model), ("measure", "value", WITHIN), list(_rows(facts))))
-    if not as_json and "classes" in facts:
-        columns = ("class", "measure", "value", WITHIN)
-        rows = [{"class": one["class"], **row} for one in facts["classes"] for row in _rows(one)]
-        lay(tabulate("each class against the rest", columns, rows))
+    tables = [(str(model), list(_rows(facts)))]
+    if "classes" in facts:
+        each = [{"class": one["class"], **row} for one in facts["classes"] for row in _rows(one)]
+        tables.append(("each class against the rest", each))
+    if page:
+        from overread_learn.experiment.report.judged import judged  # noqa: PLC0415 - who wants no page waits for none
+
+        page.write_text(judged(f"{model.name} on {candidates.name}", facts, tables), encoding="utf-8")
+    laid = [tabulate(title, tuple(rows[0]), rows) for title, rows in tables]
+    show(facts, as_json=as_json, table=laid[0])
+    if not as_json:
+        for table in laid[1:]:
+            lay(table)
 
 
 def _rows(facts: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
