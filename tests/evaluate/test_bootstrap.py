@@ -1,3 +1,5 @@
+import zlib
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -5,6 +7,7 @@ from numpy.typing import NDArray
 from overread_learn.evaluate import (
     OneClass,
     PatientBootstrap,
+    TooFewPatients,
     auc,
     average_precision,
     clustered_auc,
@@ -49,6 +52,43 @@ def test_draws_without_a_class_are_drawn_again() -> None:
     assert np.isfinite(found.macro_auc(np.arange(6.0))).all()
 
 
+def test_draws_that_come_are_those_of_before() -> None:
+    """Published intervals stand on them: what gives up must not disturb what need not."""
+    eight = PatientBootstrap(np.arange(8), np.arange(8), replicates=1000, seed=0)  # one draw in 416 has all classes
+    assert zlib.crc32(eight.weights.astype("<i8").tobytes()) == 3452686220
+    assert np.array_equal(eight.weights, np.round(eight.weights))
+
+
+def test_where_no_draw_has_all_classes_patients_get_weights() -> None:
+    """Twenty patients, a class each: one draw in 43 million has all, and that is all patients once."""
+    rng = np.random.default_rng(2)
+    truth = np.repeat(np.arange(20), 3)
+    scores = rng.normal(size=(60, 20)) + np.eye(20)[truth]
+    found = PatientBootstrap(truth, truth, replicates=4000, seed=0)
+    # Rubin: mean 1, variance (n - 1) / (n + 1), where draws have (n - 1) / n; each two covary by -1 / (n + 1).
+    assert found.weights.shape == (4000, 20)
+    assert found.weights.sum(axis=1) == pytest.approx(20)
+    assert (found.weights > 0).all()
+    assert found.weights.mean(axis=0) == pytest.approx(1, abs=0.07)
+    assert found.weights.var(axis=0).mean() == pytest.approx(19 / 21, rel=0.03)
+    # By hand: the mean over classes of the weighted share of the others that score below.
+    below = [(scores[:, k][truth == k, None] > scores[:, k]) for k in range(20)]
+    for weights, value in zip(found.weights[:5], found.macro_auc(scores)[:5], strict=True):
+        each = weights[truth]
+        by_hand = [np.average(below[k][:, truth != k].mean(axis=0), weights=each[truth != k]) for k in range(20)]
+        assert value == pytest.approx(np.mean(by_hand))
+    again = PatientBootstrap(truth, truth, replicates=4000, seed=0)
+    assert np.array_equal(found.weights, again.weights)
+
+
+def test_weights_say_of_an_auc_what_draws_say() -> None:
+    truth, scores, owner = cases(3, 120)
+    drawn = PatientBootstrap(truth, owner, replicates=4000, seed=0)
+    weighted = PatientBootstrap(truth, owner, replicates=4000, seed=0)
+    weighted.weights = 120 * np.random.default_rng(1).dirichlet(np.ones(120), size=4000)
+    assert np.std(weighted.macro_auc(scores)) == pytest.approx(np.std(drawn.macro_auc(scores)), rel=0.06)
+
+
 def test_seeded() -> None:
     truth, scores, owner = cases(0, 20)
     one, same, other = (PatientBootstrap(truth, owner, replicates=9, seed=s).macro_auc(scores) for s in (1, 1, 2))
@@ -88,5 +128,7 @@ def test_what_is_refused() -> None:
     def never(_drawn: NDArray[np.intp]) -> float:
         raise OneClass
 
-    with pytest.raises(ValueError, match="of 40 draws from 2 patients, 0 had all classes"):
+    with pytest.raises(TooFewPatients, match="of 40 draws from 2 patients, 0 had all classes"):
         interval(never, ["a", "b"], replicates=2)
+    with pytest.raises(TooFewPatients, match="needs two patients, got 1"):
+        interval(lambda _: 0.5, ["a", "a"], replicates=2)

@@ -3,7 +3,7 @@ import pytest
 from numpy.typing import NDArray
 
 from overread_learn.evaluate import OneClass, Summary, alc, labels_to_reach, macro_auc, summarise
-from overread_learn.evaluate.curves import Runs, seed_weights
+from overread_learn.evaluate.curves import Axis, Runs, seed_weights
 
 BUDGETS = [50, 100, 200, 400]
 Steps = list[tuple[int, NDArray[np.floating]]]
@@ -74,6 +74,10 @@ def test_points_are_those_of_the_mean_curve(classes: int) -> None:
     for name, summary in found.items():
         assert summary.alc == pytest.approx(alc(BUDGETS, curves[name]))
         assert summary.alc_minus_random == pytest.approx(alc(BUDGETS, curves[name]) - alc(BUDGETS, curves["random"]))
+        # 50, 100, 200, 400: each step is a doubling, so the three trapezoids count alike.
+        halves, of_random = (np.mean([one[:-1], one[1:]]) for one in (curves[name], curves["random"]))
+        assert summary.alc_log2 == pytest.approx(halves)
+        assert summary.alc_log2_minus_random == pytest.approx(halves - of_random)
     assert found["random"].labels_to_reach == pytest.approx(400)
     assert found["random"].ratio_to_random == 1
     assert found["better"].labels_to_reach == pytest.approx(labels_to_reach(BUDGETS, curves["better"], target))
@@ -86,6 +90,7 @@ def test_intervals_hold_the_points_and_tell_strategies_apart() -> None:
     found = summarise(trial.runs(STRENGTHS), trial.patients, trial.truth, replicates=400)
     for summary in found.values():
         assert summary.alc_interval[0] < summary.alc < summary.alc_interval[1]
+        assert summary.alc_log2_interval[0] < summary.alc_log2 < summary.alc_log2_interval[1]
     lower, upper = found["better"].ratio_interval
     assert lower is not None
     assert upper is not None
@@ -112,7 +117,7 @@ def test_a_target_that_is_reached_in_some_replicates_has_an_open_end() -> None:
     assert upper is None
 
 
-def brute(runs: Runs, trial: Trial, replicates: int) -> dict[str, list[float]]:
+def brute(runs: Runs, trial: Trial, replicates: int, axis: Axis) -> dict[str, list[float]]:
     """Draw patients, and one seed fewer than there are, anew for each replicate, and repeat the drawn candidates."""
     rng = np.random.default_rng(11)
     members = [np.flatnonzero(trial.patients == name) for name in np.unique(trial.patients)]
@@ -122,21 +127,21 @@ def brute(runs: Runs, trial: Trial, replicates: int) -> dict[str, list[float]]:
         seeds = rng.integers(0, 3, 2)
         for name, of in runs.items():
             curves = [[macro_auc(trial.truth[drawn], scores[drawn]) for _, scores in of[seed]] for seed in seeds]
-            areas[name].append(alc(BUDGETS, np.mean(curves, axis=0), "log2"))
+            areas[name].append(alc(BUDGETS, np.mean(curves, axis=0), axis))
     return areas
 
 
-def test_intervals_are_those_of_the_plain_bootstrap() -> None:
+@pytest.mark.parametrize(("axis", "key"), [("linear", "alc"), ("log2", "alc_log2")])
+def test_intervals_are_those_of_the_plain_bootstrap(axis: Axis, key: str) -> None:
     trial = Trial(patients=20, each=4)
     runs = trial.runs({name: STRENGTHS[name] for name in ("random", "better")})
-    found = summarise(runs, trial.patients, trial.truth, replicates=2000, axis="log2")
-    areas = brute(runs, trial, 400)
+    found = summarise(runs, trial.patients, trial.truth, replicates=2000)
+    better = found["better"]._asdict()
+    areas = brute(runs, trial, 400, axis)
     width = np.subtract(*np.quantile(areas["better"], [0.975, 0.025]))
     gains = np.subtract(areas["better"], areas["random"])
-    assert found["better"].alc_interval == pytest.approx(np.quantile(areas["better"], [0.025, 0.975]), abs=0.15 * width)
-    assert found["better"].alc_minus_random_interval == pytest.approx(
-        np.quantile(gains, [0.025, 0.975]), abs=0.15 * width
-    )
+    assert better[f"{key}_interval"] == pytest.approx(np.quantile(areas["better"], [0.025, 0.975]), abs=0.15 * width)
+    assert better[f"{key}_minus_random_interval"] == pytest.approx(np.quantile(gains, [0.025, 0.975]), abs=0.15 * width)
 
 
 def test_seeded_whatever_the_order_of_runs() -> None:

@@ -44,7 +44,8 @@ def test_labels_writes_the_curves_and_the_summary(compared: tuple[Path, list[str
     assert last.keys() == {"labels", "auc", "positives", "seconds"}
     assert found["summary"]["random"]["ratio_to_random"] == 1
     keys = {"labels_to_reach", "ratio_to_random", "ratio_interval", "alc", "alc_minus_random", "alc_interval"}
-    assert found["summary"]["auto"].keys() >= keys
+    log2 = {"alc_log2", "alc_log2_interval", "alc_log2_minus_random", "alc_log2_minus_random_interval"}
+    assert found["summary"]["auto"].keys() >= keys | log2
     assert "<svg" in (out / "report.html").read_text()
 
 

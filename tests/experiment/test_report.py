@@ -125,6 +125,10 @@ def test_tables_hold_the_numbers(page: Page, summaries: dict[str, Summary]) -> N
     assert "never" in cells
     assert any(cell.startswith("above 1 (") for cell in cells)
     assert f"{summaries['auto'].alc_minus_random:+.3f}" in " ".join(cells)
+    assert {"ALC, log2", "ALC, log2 - random's"} <= set(page.texts("th"))
+    for key, sign in (("alc_log2", ""), ("alc_log2_minus_random", "+")):
+        value, ends = (summaries["auto"]._asdict()[name] for name in (key, f"{key}_interval"))
+        assert f"{value:{sign}.3f} ({ends[0]:{sign}.3f} to {ends[1]:{sign}.3f})" in cells
     assert set(PATTERNS) <= set(page.texts("th"))
     assert [*page.texts("desc")][-1].endswith("bins from 0 to 1: 40, 0, 0, 0, 0, 0, 0, 0, 0, 200")
 

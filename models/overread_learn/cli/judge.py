@@ -1,5 +1,6 @@
 """`overread-learn evaluate`: how good a model is on the test patients of a set."""
 
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -7,13 +8,13 @@ import numpy as np
 import typer
 
 from overread_learn.cli.app import Candidates, Json, app
-from overread_learn.evaluate import clustered_auc
-from overread_learn.evaluate.calibration import brier, ece
-from overread_learn.evaluate.froc import cpm, froc_curve
-from overread_learn.evaluate.pr import average_precision
-from overread_learn.evaluate.roc import macro_auc, partial_auc
-from overread_learn.printing import show, tabulate
+from overread_learn.cli.looked_at import Counted, counted, lesions
+from overread_learn.evaluate.verdict import LookedAt, verdict
+from overread_learn.printing import err, lay, show, tabulate
 from overread_learn.scoring import Scorer, softmax
+
+WITHIN = "95 % interval"
+INTERVAL = "_interval"
 
 
 @app.command()
@@ -21,32 +22,83 @@ def evaluate(
     *,
     candidates: Candidates,
     model: Annotated[Path, typer.Option(help="An exported ONNX file.", metavar="FILE")],
+    images: Annotated[
+        str | None,
+        typer.Option(
+            help="How many images of test patients were looked at, or a CSV file of them: image_id, and if need be "
+            "patient_id and missed (its lesions that are no candidate at all). Left out: those with a judged "
+            "candidate, and, where every patient is a test patient, those in images/ that stand in no row.",
+            metavar="N|FILE",
+        ),
+    ] = None,
     missed: Annotated[int, typer.Option(min=0, help="Lesions of the test images that are no candidate at all.")] = 0,
+    page: Annotated[
+        Path | None, typer.Option(help="Write the figures and the curves as an HTML page, too.", metavar="FILE")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Judge a model on the test patients: ROC, precision and recall, FROC, calibration; patients are the clusters.
 
-    Only these need labels: a set of another hospital may have the split `test` in every row.
+    Only these need labels: a set of another hospital may have the split `test` in every row. Where several candidates
+    hit one lesion, a column `lesion_id` in candidates.csv says which. `--json` has the points of all curves, too.
 
     Example: `overread-learn evaluate --candidates set --model model.onnx --json`
     """
     from overread_learn.cli.scored import score_test  # noqa: PLC0415 - `--help` does not wait for ONNX Runtime
 
-    found = score_test(candidates, Scorer(model))
-    truth = np.array([row.label for row in found.rows], np.int64)
-    p = softmax(found.logits).mean(axis=1)
-    facts: dict[str, Any] = {"candidates": len(truth), "positives": int((truth > 0).sum()), "auc": macro_auc(truth, p)}
-    facts |= {"ece": ece(truth, p), "brier": brier(truth, p)}
-    if p.shape[1] == 2:  # what follows tells positive from negative
-        auc = clustered_auc(truth, p[:, 1], [row.patient for row in found.rows])
-        facts |= auc._asdict() | {"auc": auc.value}
-        del facts["value"]
-        images = len({row.image for row in found.rows})
-        facts |= {
-            "average_precision": average_precision(truth, p[:, 1]),
-            "partial_auc_at_10_percent": partial_auc(truth, p[:, 1], 0.1, standardised=True),
-            "cpm": cpm(froc_curve(truth, p[:, 1], images=images, missed=missed)),
-            "images": images,
-        }
-    rows = [{"measure": name, "value": value} for name, value in facts.items()]
-    show(facts, as_json=as_json, table=tabulate(str(model), ("measure", "value"), rows))
+    if page and not page.parent.is_dir():  # said before the scoring, which takes its time
+        raise FileNotFoundError(f"--page: there is no folder {page.parent}")
+    looked_at = counted(candidates, images, missed)
+    scorer = Scorer(model)
+    found = score_test(candidates, scorer)
+    named = lesions(candidates, found.rows)
+    facts = verdict(
+        np.array([row.label for row in found.rows], np.int64),
+        softmax(found.logits).mean(axis=1),
+        [row.patient for row in found.rows],
+        LookedAt(looked_at.images, looked_at.missed, named),
+        scorer.application.classes,
+    )
+    facts["images_without_candidate"] = looked_at.without
+    for note in _notes(facts, looked_at):
+        err.print(note, style="yellow", markup=False, soft_wrap=True)
+    tables = [(str(model), list(_rows(facts)))]
+    if "classes" in facts:
+        each = [{"class": one["class"], **row} for one in facts["classes"] for row in _rows(one)]
+        tables.append(("each class against the rest", each))
+    if page:
+        from overread_learn.experiment.report.judged import judged  # noqa: PLC0415 - who wants no page waits for none
+
+        page.write_text(judged(f"{model.name} on {candidates.name}", facts, tables), encoding="utf-8")
+    laid = [tabulate(title, tuple(rows[0]), rows) for title, rows in tables]
+    show(facts, as_json=as_json, table=laid[0])
+    if not as_json:
+        for table in laid[1:]:
+            lay(table)
+
+
+def _rows(facts: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """Return the table's rows: what is a number, with its interval beside it."""
+    for name, value in facts.items():
+        if isinstance(value, int | float) and name != "label":
+            within = facts.get(f"{name}{INTERVAL}")
+            shown = None if within is None else f"{within[0]:.4g} to {within[1]:.4g}"
+            yield {"measure": name, "value": value, WITHIN: shown}
+
+
+def _notes(facts: Mapping[str, Any], looked_at: Counted) -> Iterator[str]:
+    """Say what a reader of the numbers would otherwise not know is missing."""
+    if looked_at.unclear:
+        yield (
+            f"{looked_at.unclear} in images/ stand in no row of candidates.csv and are not counted: nobody says "
+            f"whether they are of test patients. FROC rests on {facts['images']}; to say otherwise, give --images."
+        )
+    if isinstance(looked_at.missed, int) and looked_at.missed:
+        yield (
+            "cpm has no interval, for nobody says whose the missed lesions are: "
+            "give a file to --images, with the column missed."
+        )
+    alone = [facts, *facts.get("classes", ())]
+    few = [one.get("class", "auc") for one in alone if one["auc"] is not None and one["auc_interval"] is None]
+    if few:
+        yield f"No interval where fewer than two patients have a class, or others than it: {', '.join(few)}."

@@ -9,14 +9,18 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from overread_learn.evaluate.roc import OneClass, macro_auc
+from overread_learn.evaluate.roc import OneClass, TooFewPatients, macro_auc
 
-__all__ = ["PatientBootstrap", "interval"]
+__all__ = ["PatientBootstrap", "interval", "percentiles"]
 
 AT_ONCE = 64
 """Patients whose negatives are counted in one table."""
 PATIENCE = 20
 """Draws a replicate, on average, before a figure counts as one that cannot be had from these patients."""
+RAREST = 25_000
+"""Draws a replicate, on average, before a table's draws give way to weights: 20 s of one core for 1000 replicates."""
+GRACE = 10
+"""Replicates that luck may owe on the way: one draw in RAREST that has all classes is still told from none."""
 
 
 def interval(
@@ -30,9 +34,11 @@ def interval(
     """Return the 1 - alpha percentile interval of a figure, with patients drawn with replacement.
 
     ``figure`` takes the drawn candidates' indices into ``patients``, (n,). A draw on which it raises OneClass is drawn
-    again. Raises ValueError where most draws are such.
+    again. Raises TooFewPatients where there are fewer than two, or nearly all draws are such.
     """
     names, owner = np.unique(np.asarray(patients), return_inverse=True)
+    if len(names) < 2:  # every draw would be the same, and an interval of no width a lie
+        raise TooFewPatients(f"an interval needs two patients, got {len(names)}")
     members = np.split(np.argsort(owner, kind="stable"), np.cumsum(np.bincount(owner))[:-1])
     rng = np.random.default_rng(seed)
     found: list[float] = []
@@ -43,9 +49,14 @@ def interval(
         except OneClass:
             continue
         if len(found) == replicates:
-            lower, upper = np.quantile(found, [alpha / 2, 1 - alpha / 2])
-            return float(lower), float(upper)
-    raise ValueError(f"of {PATIENCE * replicates} draws from {len(names)} patients, {len(found)} had all classes")
+            return percentiles(found, alpha)
+    raise TooFewPatients(f"of {PATIENCE * replicates} draws from {len(names)} patients, {len(found)} had all classes")
+
+
+def percentiles(replicates: ArrayLike, alpha: float = 0.05) -> tuple[float, float]:
+    """Return the 1 - alpha percentile interval of a figure's replicates, (replicates,)."""
+    lower, upper = np.quantile(np.asarray(replicates, np.float64), [alpha / 2, 1 - alpha / 2])
+    return float(lower), float(upper)
 
 
 class PatientBootstrap:
@@ -55,6 +66,11 @@ class PatientBootstrap:
         self, truth: ArrayLike, patients: Sequence[str] | NDArray[np.generic], *, replicates: int, seed: int
     ) -> None:
         """Draw ``replicates`` times; a draw that lacks a class is drawn again.
+
+        Where hardly a draw has all classes, patients get Rubin's weights instead (Annals of Statistics 9 (1981)
+        130-134): Dirichlet(1, ..., 1), the bootstrap's mean and, but for n / (n + 1), its variance, and never a patient
+        without weight. Draws that luck alone let through would be of nearly every patient once, and their intervals too
+        narrow. Of a class that one patient alone has, neither can tell how patients differ.
 
         ``truth`` (n,) are labels, ``patients`` (n,) name whose candidate each is. Raises OneClass where fewer than two
         classes are present, ValueError on other lengths.
@@ -67,7 +83,7 @@ class PatientBootstrap:
         if len(self._classes) < 2:
             raise OneClass(f"all {len(self._truth)} labels are {self._classes.tolist()}")
         self.weights = self._draw(replicates, np.random.default_rng(seed))
-        """How often each patient was drawn, (replicates, patients)."""
+        """How often each patient was drawn, or Rubin's weights; (replicates, patients), of sum ``patients`` each."""
 
     def macro_auc(self, scores: ArrayLike) -> NDArray[np.float64]:
         """Return the AUC of every replicate, (replicates,), as `overread_learn.evaluate.macro_auc` of (n,) or (n, C).
@@ -87,8 +103,11 @@ class PatientBootstrap:
     def _draw(self, replicates: int, rng: np.random.Generator) -> NDArray[np.float64]:
         patients = int(self._owner.max()) + 1
         has = np.array([np.bincount(self._owner[self._truth == value], minlength=patients) for value in self._classes])
-        kept = np.empty((0, patients))
+        kept, tried = np.empty((0, patients)), 0
         while len(kept) < replicates:
+            if tried > (len(kept) + GRACE) * RAREST:
+                return patients * rng.dirichlet(np.ones(patients), size=replicates)
+            tried += replicates
             drawn = rng.multinomial(patients, np.full(patients, 1 / patients), size=replicates)
             kept = np.concatenate([kept, drawn[(drawn @ has.T > 0).all(axis=1)]])
         return kept[:replicates]

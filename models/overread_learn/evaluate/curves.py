@@ -8,7 +8,7 @@ differ (normal, 4,000 simulated repetitions), the 95 % of three hold .75, of fiv
 
 import zlib
 from collections.abc import Mapping, Sequence
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -20,6 +20,7 @@ __all__ = ["Axis", "Runs", "Summary", "alc", "labels_to_reach", "seed_weights", 
 
 Axis = Literal["linear", "log2"]
 """How labels are spaced: as they are, or each doubling one unit."""
+AXES: tuple[Axis, ...] = get_args(Axis)
 
 Runs = Mapping[str, Mapping[int, Sequence[tuple[int, NDArray[np.floating]]]]]
 """Strategy, then seed, to the steps: (labels, the test set's scores after them, (n,) or (n, C))."""
@@ -39,6 +40,11 @@ class Summary(NamedTuple):
     alc_minus_random: float
     alc_minus_random_interval: tuple[float, float]
     """Paired: strategies share patients and seeds."""
+    alc_log2: float
+    """The same four where each doubling of the labels counts alike: the first rounds weigh more."""
+    alc_log2_interval: tuple[float, float]
+    alc_log2_minus_random: float
+    alc_log2_minus_random_interval: tuple[float, float]
 
 
 def alc(labels: ArrayLike, aucs: ArrayLike, axis: Axis = "linear") -> float:
@@ -81,7 +87,6 @@ def summarise(
     reference: str = "random",
     replicates: int = 1000,
     seed: int = 0,
-    axis: Axis = "linear",
 ) -> dict[str, Summary]:
     """Summarise strategies that ran on the same label budgets and were tested on the same candidates.
 
@@ -111,31 +116,41 @@ def summarise(
         theirs = _mean_curve(values[reference], same, replicates, seed)
         targets = theirs[:, -1]
         reach, reach_of_reference = (_reach(labels, rows, targets) for rows in (mine, theirs))
-        area, area_of_reference = (np.array([alc(labels, row, axis) for row in rows]) for rows in (mine, theirs))
-        return _summary(reach, reach_of_reference, area, area_of_reference)
+        ratio = reach / reach_of_reference  # never reached is infinite
+        lower, upper = _interval(ratio)
+        linear, log2 = (_areas(labels, mine, theirs, axis) for axis in AXES)
+        return Summary(
+            labels_to_reach=_finite(float(reach[0])),
+            ratio_to_random=_finite(float(ratio[0])),
+            ratio_interval=(_finite(lower), _finite(upper)),
+            alc=linear.value,
+            alc_interval=linear.interval,
+            alc_minus_random=linear.gain,
+            alc_minus_random_interval=linear.gain_interval,
+            alc_log2=log2.value,
+            alc_log2_interval=log2.interval,
+            alc_log2_minus_random=log2.gain,
+            alc_log2_minus_random_interval=log2.gain_interval,
+        )
 
     return {name: held_against(name) for name in runs}
 
 
-def _summary(
-    reach: NDArray[np.float64],
-    reach_of_reference: NDArray[np.float64],
-    area: NDArray[np.float64],
-    area_of_reference: NDArray[np.float64],
-) -> Summary:
-    """Sum up rows, (1 + replicates,) each, of which the first is as observed; never reached is infinite."""
-    ratio = reach / reach_of_reference
+class _Areas(NamedTuple):
+    value: float
+    interval: tuple[float, float]
+    gain: float
+    gain_interval: tuple[float, float]
+
+
+def _areas(labels: NDArray[np.float64], mine: NDArray[np.float64], theirs: NDArray[np.float64], axis: Axis) -> _Areas:
+    """Return the area below a curve, and what it is more than the reference's, each with its interval.
+
+    Of rows, (1 + replicates, steps) each, the first is as observed.
+    """
+    area, area_of_reference = (np.array([alc(labels, row, axis) for row in rows]) for rows in (mine, theirs))
     gain = area - area_of_reference
-    lower, upper = _interval(ratio)
-    return Summary(
-        labels_to_reach=_finite(float(reach[0])),
-        ratio_to_random=_finite(float(ratio[0])),
-        ratio_interval=(_finite(lower), _finite(upper)),
-        alc=float(area[0]),
-        alc_interval=_interval(area),
-        alc_minus_random=float(gain[0]),
-        alc_minus_random_interval=_interval(gain),
-    )
+    return _Areas(float(area[0]), _interval(area), float(gain[0]), _interval(gain))
 
 
 def _mean_curve(

@@ -1,13 +1,15 @@
 """Free-response ROC: the share of the lesions found, against the false alarms an image."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from overread_learn.evaluate.roc import OneClass, checked
+from overread_learn.evaluate.bootstrap import interval
+from overread_learn.evaluate.roc import OneClass, TooFewPatients, checked
 
-__all__ = ["CPM_RATES", "Froc", "cpm", "froc_curve"]
+__all__ = ["CPM_RATES", "Froc", "cpm", "cpm_interval", "froc_curve"]
 
 CPM_RATES = (1 / 8, 1 / 4, 1 / 2, 1, 2, 4, 8)
 """False alarms an image at which the competition performance metric reads the sensitivity."""
@@ -62,6 +64,52 @@ def cpm(curve: Froc) -> float:
     Between two points the curve is a straight line, after its last point it stays level, as in the LUNA16 challenge.
     """
     return float(np.mean(np.interp(CPM_RATES, curve.false_alarms, curve.sensitivity)))
+
+
+def cpm_interval(
+    labels: ArrayLike,
+    scores: ArrayLike,
+    patients: Sequence[str] | NDArray[np.generic],
+    *,
+    images: Sequence[str] | NDArray[np.generic],
+    missed: Sequence[str] | NDArray[np.generic] = (),
+    lesions: ArrayLike | None = None,
+    replicates: int = 1000,
+    seed: int = 0,
+) -> tuple[float, float]:
+    """Return the 95 % interval of `cpm`: patients are drawn with all that is theirs, images and missed lesions too.
+
+    ``patients`` (n,) name whose candidate each is, ``images`` whose each image is, ``missed`` whose each lesion is that
+    no candidate hits; a lesion is one patient's. Other arguments and errors as `froc_curve`, and TooFewPatients where
+    fewer than two patients have lesions, or `interval` finds too few.
+    """
+    positive, values = checked(labels, scores)
+    names = np.arange(len(positive)) if lesions is None else np.asarray(lesions)
+    # A lesion is found by its largest score: that candidate stands for it, so a patient drawn twice has it twice.
+    falling = np.argsort(-values, kind="stable")
+    hits = falling[positive[falling]]
+    hits = hits[np.unique(names[hits], return_index=True)[1]]
+    alarms = np.flatnonzero(~positive)
+    owners = np.asarray(patients)
+    of_whom = [
+        owners[hits],
+        owners[alarms],
+        np.asarray(images, owners.dtype.type),
+        np.asarray(missed, owners.dtype.type),
+    ]
+    having = len(np.unique(np.concatenate([of_whom[0], of_whom[3]])))
+    if having < 2:
+        raise TooFewPatients(f"{having} patients have lesions, and an interval of FROC needs two")
+    kind = np.repeat(np.arange(4), [len(part) for part in of_whom])
+    value = np.concatenate([values[hits], values[alarms], np.zeros(len(images) + len(missed))])
+
+    def figure(drawn: NDArray[np.intp]) -> float:
+        of_kind = kind[drawn]
+        marked = drawn[of_kind < 2]
+        looked_at, lost = (int((of_kind == what).sum()) for what in (2, 3))
+        return cpm(froc_curve((kind[marked] == 0).astype(int), value[marked], images=looked_at, missed=lost))
+
+    return interval(figure, np.concatenate(of_whom), replicates=replicates, seed=seed)
 
 
 def _largest(names: NDArray[np.generic], values: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from overread_learn.evaluate.roc import midranks, split
+from overread_learn.evaluate.roc import TooFewPatients, midranks, split
 
 __all__ = ["AUC", "Difference", "clustered_auc", "paired_difference"]
 
@@ -60,7 +60,7 @@ def clustered_auc(
     """Estimate an AUC with a standard error for clustered data (Obuchowski 1997, Eq. 4-7).
 
     ``labels`` (n,) are 0 or 1, ``scores`` (n,) finite, ``patients`` (n,) name whose candidate each is. Raises OneClass
-    where a class is missing, ValueError where fewer than two patients have positives, or negatives.
+    where a class is missing, TooFewPatients where fewer than two patients have positives, or negatives.
     """
     positive, values = split(labels, scores)
     clusters = _clusters(patients, positive)
@@ -115,13 +115,13 @@ def _quantile(alpha: float) -> float:
 
 
 def _clusters(patients: Sequence[str] | NDArray[np.generic], positive: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """Return the patients as numbers from 0, (n,). Raises ValueError where there are too few for a variance."""
+    """Return the patients as numbers from 0, (n,). Raises TooFewPatients for a variance, ValueError on their number."""
     names, clusters = np.unique(np.asarray(patients), return_inverse=True)
     if clusters.shape != positive.shape:
         raise ValueError(f"{len(positive)} labels came with {clusters.size} patients")
     with_pos, with_neg = len(np.unique(clusters[positive])), len(np.unique(clusters[~positive]))
     if min(with_pos, with_neg) < 2:  # a variance needs two
-        raise ValueError(
+        raise TooFewPatients(
             f"of {len(names)} patients, {with_pos} have positives and {with_neg} have negatives: two of each are needed"
         )
     return clusters.astype(np.int64)

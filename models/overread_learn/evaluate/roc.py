@@ -5,11 +5,26 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["Curve", "OneClass", "auc", "checked", "macro_auc", "midranks", "partial_auc", "roc_curve", "split"]
+__all__ = [
+    "Curve",
+    "OneClass",
+    "TooFewPatients",
+    "auc",
+    "checked",
+    "macro_auc",
+    "midranks",
+    "partial_auc",
+    "roc_curve",
+    "split",
+]
 
 
 class OneClass(ValueError):
     """There are only positives, or only negatives, where both are needed."""
+
+
+class TooFewPatients(ValueError):
+    """A figure may be had, but these patients do not tell how much it varies."""
 
 
 class Curve(NamedTuple):

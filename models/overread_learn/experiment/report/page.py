@@ -1,7 +1,6 @@
 """The report's page: what was compared, what came of it, what was picked, and what nobody can conclude from it."""
 
 from collections.abc import Mapping, Sequence
-from importlib import resources
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +8,7 @@ import numpy as np
 from overread_learn.evaluate.curves import Summary
 from overread_learn.experiment.material import Material
 from overread_learn.experiment.protocol import Protocol
+from overread_learn.experiment.report.document import document, own
 from overread_learn.experiment.report.figures import learning_curves, stroke
 from overread_learn.experiment.report.markup import Markup, tag
 from overread_learn.experiment.report.picks import Picks
@@ -17,9 +17,6 @@ from overread_learn.experiment.report.tried import REFERENCE, Run, Tried, tried
 from overread_learn.experiment.report.words import conditions, limits, outcome
 
 __all__ = ["report"]
-
-_ALONE = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
-"""Content security policy: the page can't fetch anything, whatever stands in it."""
 
 
 def report(
@@ -52,24 +49,10 @@ def report(
             tag("h2", "What this report can't know"),
             tag("ul", *(tag("li", limit) for limit in limits(strategies, material, protocol)), class_="limits"),
         ),
-        tag("script", _own("page.js")),
+        tag("script", own("page.js")),
     )
-    head = (
-        tag("meta", charset="utf-8"),
-        tag("meta", http_equiv="Content-Security-Policy", content=_ALONE),
-        tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
-        tag("meta", name="color-scheme", content="light dark"),
-        tag("title", title),
-        tag("style", _own("page.css")),
-    )
-    html = tag("html", tag("head", *head), tag("body", *body), lang="en")
-    path.write_text(f"<!DOCTYPE html>\n{html}\n", encoding="utf-8")
+    path.write_text(document(title, *body), encoding="utf-8")
     return path
-
-
-def _own(name: str) -> Markup:
-    """Return a style sheet or a script of this package: neither is escaped inside its element."""
-    return Markup(resources.files(__package__).joinpath(name).read_text(encoding="utf-8"))
 
 
 def _pair(name: str, text: str) -> tuple[Markup, Markup]:

@@ -52,8 +52,11 @@ def summary_table(strategies: Sequence[Tried]) -> Markup:
     rows = [_summary(one, one.summary) for one in strategies if one.summary]
     return table(
         f"Labels to reach the AUC that {REFERENCE} has with all of its own, and area under the learning curve (ALC, "
-        "largest first); in brackets 95 % intervals",
-        ("strategy", "seeds", "labels to reach", f"ratio to {REFERENCE}", "ALC", f"ALC - {REFERENCE}'s"),
+        "largest first; log2: each doubling of the labels counts alike); in brackets 95 % intervals",
+        (
+            *("strategy", "seeds", "labels to reach", f"ratio to {REFERENCE}"),
+            *("ALC", f"ALC - {REFERENCE}'s", "ALC, log2", f"ALC, log2 - {REFERENCE}'s"),
+        ),
         rows,
     )
 
@@ -61,7 +64,6 @@ def summary_table(strategies: Sequence[Tried]) -> Markup:
 def _summary(one: Tried, summary: Summary) -> list[Cell]:
     reach, ratio = summary.labels_to_reach, summary.ratio_to_random
     lower, upper = ("above 1" if end is None else f"{end:.2f}" for end in summary.ratio_interval)
-    gain = summary.alc_minus_random_interval
     return [
         Cell(one.name),
         Cell(str(len(one.runs)), len(one.runs)),
@@ -70,9 +72,16 @@ def _summary(one: Tried, summary: Summary) -> list[Cell]:
             f"{'above 1' if ratio is None else f'{ratio:.2f}'} ({lower} to {upper})",
             math.inf if ratio is None else ratio,
         ),
-        Cell(f"{summary.alc:.3f} ({summary.alc_interval[0]:.3f} to {summary.alc_interval[1]:.3f})", summary.alc),
-        Cell(f"{summary.alc_minus_random:+.3f} ({gain[0]:+.3f} to {gain[1]:+.3f})", summary.alc_minus_random),
+        _area(summary.alc, summary.alc_interval, ""),
+        _area(summary.alc_minus_random, summary.alc_minus_random_interval, "+"),
+        _area(summary.alc_log2, summary.alc_log2_interval, ""),
+        _area(summary.alc_log2_minus_random, summary.alc_log2_minus_random_interval, "+"),
     ]
+
+
+def _area(value: float, interval: tuple[float, float], sign: str) -> Cell:
+    lower, upper = interval
+    return Cell(f"{value:{sign}.3f} ({lower:{sign}.3f} to {upper:{sign}.3f})", value)
 
 
 def auc_table(strategies: Sequence[Tried]) -> Markup:

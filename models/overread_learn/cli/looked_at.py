@@ -1,0 +1,116 @@
+"""What was looked at beside the judged candidates: images without one, lesions that none hits, lesions hit twice."""
+
+import csv
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from PIL import Image
+
+from overread_learn.experiment.candidate_set import LOCKED, CandidateSet, NotACandidateSet, Row, read
+
+__all__ = ["Counted", "counted", "lesions"]
+
+NOBODY = "\0"
+"""Begins the name of an image's patient that nobody has said: no id holds it, and each such image has its own."""
+
+
+class Counted(NamedTuple):
+    """The images that FROC rests on, and whence their number."""
+
+    images: Sequence[str]
+    """Whose each is."""
+    missed: Sequence[str] | int
+    """Whose each lesion is that no candidate hits; their number where nobody says whose."""
+    without: int
+    """How many of the images have no judged candidate."""
+    unclear: int
+    """Images of the folder that stand in no row, and are not counted: nobody says whether a test patient's."""
+
+
+def counted(candidates: Path, images: str | None, missed: int) -> Counted:
+    """Count a set's images that were looked at.
+
+    ``images`` is their number, a CSV file that lists them, or None: then those with a judged candidate, and, where all
+    patients of the set are test patients, also those that stand in no row. ``missed`` is the number of lesions that no
+    candidate hits; the file may say instead how many each image has.
+
+    Raises ValueError where ``images`` contradicts the set or itself, and what reading raises.
+    """
+    found = read(candidates)
+    known = {row.image: row.patient for row in found.rows if row.label is not None and _judged(found, row)}
+    if images is not None and not (images.isascii() and images.isdigit()):
+        return _listed(Path(images), known, missed)
+    if images is not None:
+        without = int(images) - len(known)
+        if without < 0:
+            raise ValueError(f"--images: {images} are fewer than the {len(known)} that have a judged candidate")
+        return Counted([*known.values(), *(f"{NOBODY}{number}" for number in range(without))], missed, without, 0)
+    named = {row.image for row in found.rows}
+    others = sorted(name for name in found.images.keys() - named if _picture(found.images[name]))
+    if not all(_judged(found, row) for row in found.rows):
+        return Counted([*known.values()], missed, 0, len(others))
+    return Counted([*known.values(), *(f"{NOBODY}{name}" for name in others)], missed, len(others), 0)
+
+
+def _judged(found: CandidateSet, row: Row) -> bool:
+    return found.side(row.patient) == LOCKED
+
+
+def _picture(file: Path) -> bool:
+    """Return whether a file's name says that it is an image: folders collect others, such as Thumbs.db."""
+    return file.suffix.lower() in {".npy", *Image.registered_extensions()}
+
+
+def _listed(file: Path, known: dict[str, str], missed: int) -> Counted:
+    """Read the list of all images: image_id, and if need be patient_id and missed."""
+    if not file.is_file():
+        raise FileNotFoundError(f"--images: {file} is neither a number nor a file")
+    try:
+        table = csv.DictReader(io.StringIO(file.read_bytes().decode("utf-8-sig"), newline=""))
+        lines = [(table.line_num, line) for line in table]
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise ValueError(f"{file}: not a CSV file in UTF-8 ({error})") from error
+    if "image_id" not in (table.fieldnames or ()):
+        raise ValueError(f"{file}: the column image_id is missing; patient_id and missed are optional")
+    if missed and "missed" in (table.fieldnames or ()):
+        raise ValueError(f"{file} says which lesions were missed, and so does --missed: leave one out")
+    owners: dict[str, str] = {}
+    lost: list[str] = []
+    for number, line in lines:
+        where, image = f"{file.name}, line {number}", line["image_id"] or ""
+        if not image or image in owners:
+            raise ValueError(f"{where}: image_id is " + ("there twice" if image else "empty"))
+        patient = line.get("patient_id") or known.get(image, f"{NOBODY}{image}")
+        if known.get(image, patient) != patient:
+            raise ValueError(f"{where}: in candidates.csv this image is of another patient")
+        owners[image] = patient
+        count = line.get("missed") or "0"
+        if not (count.isascii() and count.isdigit()):
+            raise ValueError(f"{where}: missed is a whole number from 0, not {count!a}")
+        lost += [patient] * int(count)
+    absent = sorted(known.keys() - owners.keys())
+    if absent:
+        raise ValueError(f"{file}: {len(absent)} images with a judged candidate are missing, the first is {absent[0]}")
+    given = lost if "missed" in (table.fieldnames or ()) else missed
+    return Counted([*owners.values()], given, len(owners) - len(known), 0)
+
+
+def lesions(candidates: Path, rows: Sequence[Row]) -> list[str]:
+    """Return which lesion each candidate hits, by the column lesion_id: a name within its patient.
+
+    A hit without a name is a lesion of its own. Raises NotACandidateSet where a candidate of label 0 names one.
+    """
+    # `read` has looked at the file: what it does not look at is this column alone.
+    with (candidates / "candidates.csv").open(encoding="utf-8-sig", newline="") as file:
+        named = {line["candidate_id"]: line.get("lesion_id") or "" for line in csv.DictReader(file)}
+    for row in rows:
+        if named[row.candidate] and row.label == 0:
+            raise NotACandidateSet(
+                f"candidates.csv: {row.candidate} has label 0 and a lesion_id; a lesion is not negative"
+            )
+    return [
+        f"{row.patient}{NOBODY}{named[row.candidate]}" if named[row.candidate] else f"{NOBODY}{row.candidate}"
+        for row in rows
+    ]

@@ -1,0 +1,152 @@
+import json
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from overread_learn.evaluate import (
+    TooFewPatients,
+    average_precision,
+    clustered_auc,
+    cpm,
+    cpm_interval,
+    ece,
+    froc_curve,
+    macro_auc,
+    partial_auc,
+)
+from overread_learn.evaluate.verdict import LookedAt, verdict
+
+Cases = tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.str_]]
+
+
+def cases(classes: int, patients: int = 20, each: int = 8) -> Cases:
+    rng = np.random.default_rng(classes)
+    owner = np.repeat(np.arange(patients), each)
+    truth = rng.integers(0, classes, len(owner))
+    scores = rng.normal(size=(len(owner), classes)) + np.eye(classes)[truth] + rng.normal(size=(patients, 1))[owner]
+    p = np.exp(scores) / np.exp(scores).sum(axis=1, keepdims=True)
+    return truth, np.round(p, 9), np.char.add("p", owner.astype(str))
+
+
+def looked(owner: NDArray[np.str_], extra: int = 0, missed: list[str] | int = 0) -> LookedAt:
+    images = [*np.unique(owner).tolist(), *(f"other {number}" for number in range(extra))]
+    return LookedAt(images, missed, [str(number) for number in range(len(owner))])
+
+
+def test_two_classes() -> None:
+    truth, p, owner = cases(2)
+    facts = verdict(truth, p, owner, looked(owner), ("no", "yes"))
+    known = clustered_auc(truth, p[:, 1], owner)
+    assert facts["auc_interval"] == (known.lower, known.upper)
+    assert facts["auc"] == pytest.approx(known.value)
+    assert (facts["candidates"], facts["patients"], facts["images"]) == (160, 20, 20)
+    assert facts["positives"] == facts["n_pos"] == facts["lesions"] == truth.sum()
+    for name in ("average_precision", "partial_auc_at_10_percent", "cpm", "brier"):
+        lower, upper = facts[f"{name}_interval"]
+        assert lower < facts[name] < upper
+
+
+def plain(name: str, cases: Cases, drawn: NDArray[np.intp], images: int) -> float:
+    truth, p, _ = cases
+    marks, scores = truth[drawn], p[drawn, 1]
+    if name == "average_precision":
+        return average_precision(marks, scores)
+    if name == "cpm":
+        return cpm(froc_curve(marks, scores, images=images))
+    return partial_auc(marks, scores, 0.1, standardised=True)
+
+
+@pytest.mark.parametrize("name", ["average_precision", "partial_auc_at_10_percent", "cpm"])
+def test_intervals_are_those_of_patients_drawn_whole(name: str) -> None:
+    """Every patient has an image; five more have one without a candidate, and are drawn too."""
+    made = cases(2)
+    facts = verdict(made[0], made[1], made[2], looked(made[2], extra=5), ("no", "yes"))
+    rng = np.random.default_rng(9)
+    values = []
+    for _ in range(1000):
+        whom = rng.integers(0, 25 if name == "cpm" else 20, 25 if name == "cpm" else 20)
+        drawn = np.concatenate([8 * one + np.arange(8) for one in whom if one < 20])
+        values.append(plain(name, made, drawn, len(whom)))
+    expected = np.quantile(values, [0.025, 0.975])
+    assert facts[f"{name}_interval"] == pytest.approx(expected, abs=0.15 * np.ptp(expected))
+
+
+def test_the_points_of_the_curves_are_the_figures() -> None:
+    truth, p, owner = cases(2)
+    facts = verdict(truth, p, owner, looked(owner, extra=3), ("no", "yes"))
+    curves = json.loads(json.dumps(facts, allow_nan=False))["curves"]
+    assert curves.keys() == {"roc", "precision_recall", "froc", "reliability"}
+    assert np.trapezoid(curves["roc"]["tpr"], curves["roc"]["fpr"]) == pytest.approx(facts["auc"])
+    steps = np.diff(curves["precision_recall"]["recall"]) @ curves["precision_recall"]["precision"][1:]
+    assert steps == pytest.approx(facts["average_precision"])
+    rates = [1 / 8, 1 / 4, 1 / 2, 1, 2, 4, 8]
+    found = np.interp(rates, curves["froc"]["false_alarms"], curves["froc"]["sensitivity"])
+    assert found.mean() == pytest.approx(facts["cpm"])
+    assert curves["froc"]["false_alarms"][-1] == pytest.approx((truth == 0).sum() / 23)
+    assert curves["roc"]["thresholds"][0] is None
+    gaps = sum(one["size"] * abs(one["predicted"] - one["observed"]) for one in curves["reliability"]) / len(truth)
+    assert gaps == pytest.approx(facts["ece"]) == pytest.approx(ece(truth, p))
+
+
+def test_three_classes_are_told_one_by_one() -> None:
+    truth, p, owner = cases(3)
+    facts = verdict(truth, p, owner, looked(owner), ("none", "small", "large"))
+    assert facts["auc"] == pytest.approx(macro_auc(truth, p))
+    lower, upper = facts["auc_interval"]
+    assert lower < facts["auc"] < upper
+    assert (upper - lower) / (2 * 1.96 * facts["se"]) == pytest.approx(1, abs=0.1)
+    assert [one["class"] for one in facts["classes"]] == ["none", "small", "large"]
+    for label, one in enumerate(facts["classes"]):
+        known = clustered_auc(truth == label, p[:, label], owner)
+        assert (one["auc"], *one["auc_interval"]) == pytest.approx((known.value, known.lower, known.upper))
+        assert one["average_precision"] == pytest.approx(average_precision(truth == label, p[:, label]))
+        assert one["average_precision_interval"][0] < one["average_precision"] < one["average_precision_interval"][1]
+        assert one["curves"].keys() == {"roc", "precision_recall"}
+    assert np.mean([one["auc"] for one in facts["classes"]]) == pytest.approx(facts["auc"])
+    # What is not of the first class is a lesion.
+    assert facts["cpm"] == pytest.approx(cpm(froc_curve(truth > 0, 1 - p[:, 0], images=20)))
+
+
+def test_a_class_of_nobody_is_named_and_one_of_a_single_patient_has_no_interval() -> None:
+    truth, p, owner = cases(4)
+    truth[(truth > 1) | ((truth == 1) & (owner != "p3"))] = 0
+    facts = verdict(truth, p, owner, looked(owner), ("a", "b", "c", "d"))
+    assert [one["n_pos"] for one in facts["classes"]][2:] == [0, 0]
+    assert facts["classes"][1]["auc"] is not None
+    assert facts["classes"][1]["auc_interval"] is facts["classes"][1]["average_precision_interval"] is None
+    assert facts["auc_interval"] is facts["cpm_interval"] is None
+    assert facts["auc"] == pytest.approx(macro_auc(truth, p))
+
+
+def test_missed_lesions_have_an_interval_where_it_is_known_whose_they_are() -> None:
+    truth, p, owner = cases(2)
+    nobodys = verdict(truth, p, owner, looked(owner, missed=30), ("no", "yes"))
+    of_one = verdict(truth, p, owner, looked(owner, missed=["p0"] * 30), ("no", "yes"))
+    none = verdict(truth, p, owner, looked(owner), ("no", "yes"))
+    assert nobodys["cpm"] == of_one["cpm"]
+    assert nobodys["cpm"] == pytest.approx(none["cpm"] * truth.sum() / (truth.sum() + 30))
+    assert nobodys["cpm_interval"] is None
+    # All of one patient: whether he is drawn decides.
+    assert np.ptp(of_one["cpm_interval"]) > 1.2 * np.ptp(none["cpm_interval"])
+    assert (of_one["lesions"], of_one["missed"]) == (truth.sum() + 30, 30)
+
+
+def test_a_lesion_that_several_candidates_hit_is_one_in_every_draw() -> None:
+    """A weaker second candidate on every lesion changes neither the curve nor its interval."""
+    truth, p, owner = cases(2)
+    names = np.arange(len(truth)).astype(str)
+    hit = truth == 1
+    scores, images = p[:, 1], np.unique(owner)
+    once = cpm_interval(truth, scores, owner, images=images, lesions=names, replicates=200)
+    twice = cpm_interval(
+        np.append(truth, truth[hit]),
+        np.append(scores, scores[hit] / 2),
+        np.append(owner, owner[hit]),
+        images=images,
+        lesions=np.append(names, names[hit]),
+        replicates=200,
+    )
+    assert twice == once
+    with pytest.raises(TooFewPatients, match="1 patients have lesions"):
+        cpm_interval([1, 1, 0], [3, 2, 1], ["a", "a", "b"], images=["a", "b"])
