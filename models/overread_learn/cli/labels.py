@@ -106,7 +106,8 @@ def labels(
     facts = _finish(comparison, material, out_folder)
     if facts["summary"]:
         said: dict[str, Any] = facts["summary"]
-        columns: tuple[str, ...] = ("strategy", "labels_to_reach", "ratio_to_random", "alc", "alc_minus_random")
+        areas = ("alc", "alc_minus_random", "alc_log2", "alc_log2_minus_random")
+        columns: tuple[str, ...] = ("strategy", "labels_to_reach", "ratio_to_random", *areas)
     else:
         said, columns = _without_random(facts), ("strategy", "seeds", "labels", "positives", "auc")
         err.print(
