@@ -90,10 +90,15 @@ def test_a_phase_falls_back_on_the_shipped_values() -> None:
             "polyp",
             "gamma = 0.50\n",
             "",
-            "phases: later_diversity needs exactly the keys rate, head_rate, gamma, epochs",
+            "phases: later_diversity: needs exactly the keys rate, head_rate, gamma, epochs",
         ),
         ("polyp", "gamma = 0.50", "gamma = 0", "phases: later_diversity: rate, head_rate and gamma must be positive"),
-        ("polyp", "gamma = 0.50", 'gamma = "x"', "phases has the wrong type: numbers only, got 'x'"),
+        (
+            "polyp",
+            "gamma = 0.50",
+            'gamma = "x"',
+            "phases has the wrong type: later_diversity: gamma: numbers only, got 'x'",
+        ),
         ("polyp", 'context_unit = "image"', 'context_unit = "frame"', "context_unit must be px or mm or image"),
         ("polyp", "operating_point = 0.5", "operating_point = 1", "operating_point must be above 0 and below 1"),
         (

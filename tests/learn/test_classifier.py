@@ -125,7 +125,6 @@ def test_files_that_hold_code_are_not_run(tmp_path: Path) -> None:
     ("arch", "classes", "complaint"),
     [("alexandria", 2, "unknown network 'alexandria'"), ("resnet18", 1, "two classes"), ("googlenet", 2, "auxiliary")],
 )
-@pytest.mark.filterwarnings("ignore::FutureWarning")
 def test_what_cannot_be_built(arch: str, classes: int, complaint: str) -> None:
     with pytest.raises(ValueError, match=complaint):
         build(arch, classes, None, seed=0)

@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, asdict, dataclass, field, fields
 from typing import Any, Literal, get_args
@@ -22,6 +23,14 @@ LARGEST_CONTEXT = 10_000
 at the source's own resolution first, and one of these takes a gigabyte."""
 LARGEST_SHARE = 10
 """Times an image's shorter side: beyond it a patch is all border."""
+LARGEST_CANDIDATE = 1 << 30
+"""Values in all patches of a candidate, which are held at once: four gigabytes."""
+LARGEST_ROTATIONS = 360
+"""One a degree."""
+SMALLEST_STD = 1e-3
+"""A quarter of a grey level; far below it, float32 would not hold what is divided by it."""
+
+_NAME = re.compile("[A-Za-z0-9-]{1,100}")
 
 Unit = Literal["px", "mm", "image"]
 Geometry = Literal["plane", "vessel"]
@@ -34,8 +43,8 @@ class Application:
     The attributes are the keys of an application's TOML file; those with a default may be left out.
 
     What is asked:
-        name: in letters, digits and hyphens; models are registered under it.
-        classes: the labels' names; label i is ``classes[i]``. Of two, the second is what is looked for.
+        name: 1 to 100 of A to Z, a to z, 0 to 9 and hyphens; models are registered under it.
+        classes: the labels' names, one line each; label i is ``classes[i]``. Of two, the second is what is looked for.
         operating_point: the probability from which a candidate is called positive.
 
     Geometry, in which each of a candidate's ``patches`` is drawn on ``input_px`` x ``input_px``:
@@ -68,7 +77,8 @@ class Application:
 
     Equality tells whether a model belongs to an application. The keys that came later and leave the patches of old
     models as they were (``context_px``, ``colour_jitter``, ``phases``, ``operating_point``) take no part in it: a
-    model exported before they existed still belongs. Raises ValueError on values that cannot work.
+    model exported before they existed still belongs. Raises ValueError on values that cannot work; no number may be
+    infinite.
     """
 
     name: str
@@ -134,7 +144,10 @@ class Application:
     @classmethod
     def from_json(cls, document: str) -> "Application":
         """Read what `to_json` wrote. Raises ValueError on text that is no application."""
-        table = json.loads(document)
+        try:
+            table = json.loads(document)
+        except (ValueError, RecursionError) as error:
+            raise ValueError(f"application: not JSON ({error})") from error
         if not isinstance(table, dict):
             raise ValueError("application: the JSON is not an object")  # noqa: TRY004 - a bad document, not a programming error
         return cls.from_table(table, "JSON")
@@ -153,7 +166,7 @@ class Application:
         for key, given in table.items():
             try:
                 values[key] = _READERS[key](given)
-            except (TypeError, AttributeError) as error:  # a list where a table belongs has no keys
+            except TypeError as error:
                 raise ValueError(f"{source}: {key} has the wrong type: {error}") from error
             except ValueError as error:
                 raise ValueError(f"{source}: {key}: {error}") from error
@@ -166,14 +179,22 @@ class Application:
         """Return what must hold for every application, and whether it does."""
         channels = 3  # every torchvision trunk takes three
         return {
-            "patches, input_px and epochs must be whole numbers": all(
-                isinstance(value, int) for value in (self.patches, self.input_px, self.epochs)
+            "name must be 1 to 100 of A to Z, a to z, 0 to 9 and hyphens": _NAME.fullmatch(self.name) is not None,
+            "patches, input_px, epochs and rotations must be whole numbers": all(
+                isinstance(value, int) and not isinstance(value, bool)
+                for value in (self.patches, self.input_px, self.epochs, self.rotations)
             ),
             "classes must be at least two different names": len(set(self.classes)) == len(self.classes) >= 2,
+            "classes must be names of one line, without blanks around them": all(
+                name and name == name.strip() and name.isprintable() for name in self.classes
+            ),
             f"patches must be 1 to {self.poses} x scales x shifts": 1
             <= self.patches
             <= self.poses * len(self.scales) * len(self.shifts),
             f"input_px must be from 1 to {LARGEST_INPUT}": 1 <= self.input_px <= LARGEST_INPUT,
+            f"patches of input_px must hold at most {LARGEST_CANDIDATE} values together": (
+                self.patches * channels * self.input_px**2 <= LARGEST_CANDIDATE
+            ),
             "context must be positive": 0 < self.context < math.inf,
             f"context, by the largest of scales, must be at most {LARGEST_CONTEXT}, or {LARGEST_SHARE} images": (
                 self._widest(self.context) <= (LARGEST_SHARE if self.context_unit == "image" else LARGEST_CONTEXT)
@@ -190,12 +211,19 @@ class Application:
             "geometry must be plane or vessel": self.geometry in get_args(Geometry),
             "symmetries must be different whole numbers from 0 to 7": len(set(self.symmetries)) == len(self.symmetries)
             and set(self.symmetries) <= set(range(SYMMETRIES)),
-            "rotations must be at least 1, and 1 where geometry is plane": self.rotations >= 1
+            f"rotations must be at least 1, and 1 where geometry is plane, at most {LARGEST_ROTATIONS}": 1
+            <= self.rotations
+            <= LARGEST_ROTATIONS
             and (self.rotations == 1 or self.geometry == "vessel"),
-            "mean and std must have three values, std above 0": len(self.mean) == len(self.std) == channels
-            and all(value > 0 for value in self.std),
+            f"mean and std must have three values, mean from 0 to 1, std from {SMALLEST_STD} to 1": (
+                len(self.mean) == len(self.std) == channels
+                and all(0 <= value <= 1 for value in self.mean)
+                and all(SMALLEST_STD <= value <= 1 for value in self.std)
+            ),
             "colour_jitter must be from 0 to 1": 0 <= self.colour_jitter <= 1,
-            "rate, head_rate and gamma must be positive": min(self.rate, self.head_rate, self.gamma) > 0,
+            "rate, head_rate and gamma must be positive": all(
+                0 < value < math.inf for value in (self.rate, self.head_rate, self.gamma)
+            ),
             "epochs must be at least 1": self.epochs >= 1,
             "momentum must be from 0 to below 1": 0 <= self.momentum < 1,
             "alpha must be above 0, at most 1": 0 < self.alpha <= 1,

@@ -18,11 +18,16 @@ def names() -> tuple[str, ...]:
 def load(name_or_path: str | Path) -> Application:
     """Load an application by its name, or from a TOML file (a ``Path``, or text that ends in ``.toml``).
 
-    Raises ValueError on an unknown name (and lists the known ones), on TOML that does not parse, on unknown or
-    missing keys and on impossible values, naming file and key; FileNotFoundError where the file is absent.
+    A file is UTF-8, with or without the mark by which editors begin it. Raises ValueError on an unknown name (and lists
+    the known ones), on other bytes, on TOML that does not parse, on unknown or missing keys and on impossible values,
+    naming file and key; FileNotFoundError where the file is absent.
     """
     if isinstance(name_or_path, Path) or name_or_path.endswith(".toml"):
-        text, source = Path(name_or_path).read_text(encoding="utf-8"), str(name_or_path)
+        source = str(name_or_path)
+        try:
+            text = Path(name_or_path).read_text(encoding="utf-8-sig")
+        except UnicodeDecodeError as error:
+            raise ValueError(f"{source}: not a TOML file in UTF-8 ({error})") from error
     elif name_or_path in names():
         source = f"{name_or_path}.toml"
         text = resources.files("overread_learn.applications").joinpath(source).read_text(encoding="utf-8")
@@ -30,6 +35,7 @@ def load(name_or_path: str | Path) -> Application:
         raise ValueError(f"unknown application {name_or_path!r}; known are {', '.join(names())}")
     try:
         table = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    # Beside its own error: a number of too many digits, and brackets within brackets without end.
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"{source}: {error}") from error
     return Application.from_table(table, source)

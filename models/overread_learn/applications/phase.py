@@ -1,10 +1,11 @@
 """The learning parameters of one phase of an application's life, as in Table 3 of Zhou et al. (CVPR 2017)."""
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from overread_learn.applications.values import number, whole
+from overread_learn.applications.values import number, table, whole
 
 __all__ = ["PHASES", "Phase", "phases"]
 
@@ -27,8 +28,8 @@ class Phase:
 
     def __post_init__(self) -> None:
         """Refuse what would only fail in training."""
-        if not min(self.rate, self.head_rate, self.gamma) > 0:
-            raise ValueError(f"rate, head_rate and gamma must be positive, got {self}")
+        if not all(0 < value < math.inf for value in (self.rate, self.head_rate, self.gamma)):
+            raise ValueError(f"rate, head_rate and gamma must be positive and finite, got {self}")
         if self.epochs < 1:
             raise ValueError(f"epochs must be at least 1, got {self}")
 
@@ -36,20 +37,23 @@ class Phase:
 _READERS: Mapping[str, Callable[[Any], Any]] = {"rate": number, "head_rate": number, "gamma": number, "epochs": whole}
 
 
-def phases(table: Mapping[str, Mapping[str, Any]]) -> dict[str, Phase]:
+def phases(given: Any) -> dict[str, Phase]:
     """Read the table ``{first = {rate, head_rate, gamma, epochs}, ...}``; any of `PHASES` may be absent.
 
-    Raises ValueError on an unknown phase and on unknown or missing keys, TypeError on values of another type.
+    Raises ValueError on an unknown phase, on unknown or missing keys and on impossible values, TypeError on what is no
+    table and on values of another type.
     """
-    unknown = sorted(table.keys() - set(PHASES))
+    if not isinstance(given, Mapping):
+        raise TypeError(f"a table only, got {given!r}")
+    unknown = sorted(given.keys() - set(PHASES))
     if unknown:
         raise ValueError(f"unknown phases {unknown}; known are {', '.join(PHASES)}")
-    found = {}
-    for name, given in table.items():
-        if given.keys() != _READERS.keys():
-            raise ValueError(f"{name} needs exactly the keys {', '.join(_READERS)}, got {', '.join(given)}")
-        try:
-            found[name] = Phase(**{key: read(given[key]) for key, read in _READERS.items()})
-        except ValueError as error:
-            raise ValueError(f"{name}: {error}") from error
-    return found
+    return table(given, dict.fromkeys(PHASES, _phase))
+
+
+def _phase(given: Any) -> Phase:
+    if not isinstance(given, Mapping):
+        raise TypeError(f"a table only, got {given!r}")
+    if given.keys() != _READERS.keys():
+        raise ValueError(f"needs exactly the keys {', '.join(_READERS)}, got {list(given)}")
+    return Phase(**table(given, _READERS))

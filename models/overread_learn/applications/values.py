@@ -1,12 +1,14 @@
 """Read the values of an application's table, each of the type that its key needs.
 
-Every function raises TypeError on a value of another type: the caller knows the key and the file.
+Every function raises TypeError on a value of another type, and ValueError on a number that is infinite, or none (NaN):
+the caller knows the key and the file.
 """
 
-from collections.abc import Callable, Sequence
+import sys
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
-__all__ = ["number", "numbers", "optional", "pairs", "text", "texts", "whole", "wholes"]
+__all__ = ["number", "numbers", "optional", "pairs", "table", "text", "texts", "whole", "wholes"]
 
 Value = TypeVar("Value")
 
@@ -29,6 +31,9 @@ def number(value: Any) -> float:
     """Read a number; whole ones become floats, so that 36 and 36.0 are one application."""
     if not isinstance(value, int | float) or isinstance(value, bool):
         raise TypeError(f"numbers only, got {value!r}")
+    # TOML knows inf and nan, and whole numbers of any length: one comparison finds them all.
+    if not abs(value) <= sys.float_info.max:
+        raise ValueError(f"finite numbers only, got {value!r}")
     return float(value)
 
 
@@ -50,6 +55,21 @@ def numbers(value: Any) -> tuple[float, ...]:
 def pairs(value: Any) -> tuple[tuple[float, ...], ...]:
     """Read a list of lists of numbers; their lengths are left to the caller."""
     return _each(value, numbers)
+
+
+def table(value: Any, readers: Mapping[str, Callable[[Any], Any]]) -> dict[str, Any]:
+    """Read a table whose keys are all among ``readers``, each by its own; errors name the key."""
+    if not isinstance(value, Mapping):
+        raise TypeError(f"a table only, got {value!r}")
+    found = {}
+    for key, given in value.items():
+        try:
+            found[key] = readers[key](given)
+        except TypeError as error:
+            raise TypeError(f"{key}: {error}") from error
+        except ValueError as error:
+            raise ValueError(f"{key}: {error}") from error
+    return found
 
 
 def optional(read: Callable[[Any], Value]) -> Callable[[Any], Value | None]:

@@ -1,15 +1,17 @@
 """A torchvision classifier with a head of our own."""
 
 import io
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 import torchvision
 from torch import nn
+from torch.overrides import TorchFunctionMode
 
 from overread_learn.applications import Application
-from overread_learn.nets.weights import imagenet, read, unpack
+from overread_learn.nets.weights import imagenet, is_state_dict, read, unpack
 
 __all__ = ["Classifier", "application_of", "build", "check_input", "from_bytes", "parameters_by_role", "to_bytes"]
 
@@ -19,8 +21,17 @@ HEADS = ("fc", "classifier", "head", "heads")
 INCEPTION = {"aux_logits": False, "transform_input": True, "init_weights": True}
 """Inception v3 without its auxiliary head, for patches normalised as for the other networks, drawn as published."""
 
+OPTIONS: Mapping[str, Mapping[str, bool]] = {
+    "inception_v3": INCEPTION,
+    "googlenet": {"init_weights": False},  # left out, it warns in lines of its own before it is refused
+}
+"""What torchvision is told beside a network's name."""
+
 AUXILIARY = "AuxLogits."
 """Where published weights of Inception v3 keep the auxiliary head that is not built."""
+
+WANTED = "a model.pt, as `overread-learn finetune` writes it"
+"""What bytes of a network are to be."""
 
 
 class Classifier(nn.Module):
@@ -40,8 +51,7 @@ class Classifier(nn.Module):
             raise ValueError(f"a classifier needs at least two classes, got {classes}")
         self.arch = arch
         self.classes = classes
-        options = INCEPTION if arch == "inception_v3" else {}
-        self.net: nn.Module = torchvision.models.get_model(arch, weights=None, **options)
+        self.net: nn.Module = torchvision.models.get_model(arch, weights=None, **OPTIONS.get(arch, {}))
         if getattr(self.net, "aux_logits", False):
             raise ValueError(f"{arch} has auxiliary heads, which the continual step does not train")
         self.head = _last_layer(arch, self.net)
@@ -105,21 +115,55 @@ def build(arch: str, classes: int, weights: Path | Literal["imagenet"] | None, s
         model = Classifier(arch, classes)
     if weights is not None:
         state = imagenet(arch) if weights == "imagenet" else read(weights)
-        head = {f"{model.head}.weight", f"{model.head}.bias"}
-        try:
-            result = model.net.load_state_dict(
-                {name: value for name, value in state.items() if name not in head and not name.startswith(AUXILIARY)},
-                strict=False,
-            )
-        except RuntimeError as error:  # a tensor of another shape
-            raise ValueError(f"the weights {weights} do not fit {arch}: {error}") from error
-        missing = sorted(set(result.missing_keys) - head)
-        if missing or result.unexpected_keys:
-            unexpected = result.unexpected_keys
-            raise ValueError(
-                f"the weights {weights} do not fit {arch}: missing {missing[:3]}, unexpected {unexpected[:3]}"
-            )
+        head = frozenset({f"{model.head}.weight", f"{model.head}.bias"})
+        trunk = {name: value for name, value in state.items() if name not in head and not name.startswith(AUXILIARY)}
+        _fill(model.net, trunk, f"the weights {weights} do not fit {arch}", but=head)
     return model.eval()
+
+
+def _fill(
+    net: nn.Module, state: Mapping[str, torch.Tensor], complaint: str, *, but: frozenset[str] = frozenset()
+) -> None:
+    """Put a state_dict, which may lack ``but``, into a network.
+
+    Raises ValueError where names or shapes differ: ``complaint`` and the first of them, in one line. torch would take a
+    line for each.
+    """
+    own = net.state_dict()
+    shapes = [(name, tuple(state[name].shape), tuple(own[name].shape)) for name in own if name in state]
+    others = [f"{name} is {theirs} rather than {ours}" for name, theirs, ours in shapes if theirs != ours]
+    if others:
+        raise ValueError(f"{complaint}: {others[0]}{_more(others, 1)}")
+    try:
+        result = net.load_state_dict(state, strict=False)
+    except RuntimeError as error:
+        raise ValueError(f"{complaint}: {' '.join(str(error).split())}") from error
+    missing, unexpected = sorted(set(result.missing_keys) - but), result.unexpected_keys
+    if missing or unexpected:
+        raise ValueError(
+            f"{complaint}: missing {missing[:3]}{_more(missing, 3)}, unexpected {unexpected[:3]}{_more(unexpected, 3)}"
+        )
+
+
+def _more(names: list[str], shown: int) -> str:
+    return f" and {len(names) - shown} more" if len(names) > shown else ""
+
+
+class _Counting(TorchFunctionMode):
+    """Keep in memory what is counted or said number by number, where all other tensors have shapes alone.
+
+    RegNet computes with such tensors how many layers it has and how wide they are, and reads the results.
+    """
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Iterable[type],
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:
+        given = kwargs or {}
+        return func(*args, **({"device": "cpu", **given} if func in {torch.arange, torch.tensor} else given))
 
 
 def check_input(arch: str, classes: int, input_px: int) -> None:
@@ -128,8 +172,9 @@ def check_input(arch: str, classes: int, input_px: int) -> None:
     Some pool until nothing of a small patch is left, others take one size alone. Neither memory nor arithmetic is
     spent: only shapes pass through. Raises ValueError, which names the network and the side.
     """
+    with torch.device("meta"), _Counting():
+        shapes = Classifier(arch, classes).eval().to("meta")  # what was counted too: Swin keeps it in a buffer
     with torch.device("meta"):
-        shapes = Classifier(arch, classes).eval()
         try:
             shapes(torch.empty(2, 3, input_px, input_px))
         except (RuntimeError, AssertionError, ValueError) as error:  # each network has its own way of refusing
@@ -155,33 +200,42 @@ def to_bytes(model: Classifier, application: Application | None = None) -> bytes
     return buffer.getvalue()
 
 
-def from_bytes(content: bytes) -> Classifier:
+def from_bytes(content: bytes, source: str | Path | None = None) -> Classifier:
     """Restore what `to_bytes` wrote, in eval mode, without running any code that the bytes may carry.
 
-    Raises ValueError where they hold something else.
+    Raises ValueError, which names their ``source`` where it is given, where they hold something else.
     """
-    what = f"a classifier of {len(content)} bytes"
-    match unpack(content, what):
-        case {"arch": str(arch), "classes": int(classes), "state_dict": dict(state)}:
-            model = Classifier(arch, classes)
+    what = _named(content, source)
+    match unpack(content, what, WANTED):
+        case {"arch": str(arch), "classes": int(classes), "state_dict": dict(state)} if is_state_dict(state):
+            try:
+                model = Classifier(arch, classes)
+            except ValueError as error:
+                raise ValueError(f"{what}: {error}") from error
         case _:
-            raise ValueError(f"{what} lacks its arch, classes or state_dict")
-    try:
-        model.load_state_dict(state)
-    except RuntimeError as error:
-        raise ValueError(f"{what} does not hold the weights of {arch}: {error}") from error
+            raise ValueError(f"{what} lacks its arch, classes or state_dict: needed is {WANTED}")
+    _fill(model, state, f"{what} does not hold the weights of {arch}")
     return model.eval()
 
 
-def application_of(content: bytes) -> Application | None:
+def application_of(content: bytes, source: str | Path | None = None) -> Application | None:
     """Return the application that a network of `to_bytes` learnt; None where the bytes don't say, as older ones don't.
 
-    Raises ValueError where they hold no network, or no application that this version knows.
+    Raises ValueError, which names their ``source`` where it is given, where they hold no network, or no application
+    that this version knows.
     """
-    match unpack(content, f"a classifier of {len(content)} bytes"):
+    what = _named(content, source)
+    match unpack(content, what, WANTED):
         case {"application": str(document)}:
-            return Application.from_json(document)
+            try:
+                return Application.from_json(document)
+            except ValueError as error:
+                raise ValueError(f"{what}: {error}") from error
     return None
+
+
+def _named(content: bytes, source: str | Path | None) -> str:
+    return f"a classifier of {len(content)} bytes" if source is None else str(source)
 
 
 def _last_layer(arch: str, net: nn.Module) -> str:

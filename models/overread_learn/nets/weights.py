@@ -3,17 +3,21 @@
 import hashlib
 import pickle
 import re
+import struct
 import urllib.request
+import warnings
 from collections.abc import Mapping
+from http.client import HTTPException
 from io import BytesIO
 from pathlib import Path
+from typing import TypeGuard
 
 import torch
 import torchvision
 
 from overread_learn.files import write_whole
 
-__all__ = ["WeightsUnavailable", "cached", "imagenet", "read", "unpack"]
+__all__ = ["WeightsUnavailable", "cached", "imagenet", "is_state_dict", "read", "unpack"]
 
 TIMEOUT_S = 10
 """A download that is silent for this long counts as no network."""
@@ -48,22 +52,44 @@ def read(path: Path) -> Mapping[str, torch.Tensor]:
 
     Raises FileNotFoundError where there is no file, ValueError where it holds something else.
     """
-    state = unpack(path.read_bytes(), str(path))
-    if not isinstance(state, Mapping) or not all(isinstance(value, torch.Tensor) for value in state.values()):
+    state = unpack(path.read_bytes(), str(path), "a state_dict, as torch.save writes it")
+    if not is_state_dict(state):
         raise ValueError(f"{path} is no state_dict: a mapping from names to tensors is needed")
     return {OLD_DENSENET.sub(r"\1\2", name): value for name, value in state.items()}
 
 
-def unpack(content: bytes, what: str) -> object:
+def is_state_dict(found: object) -> TypeGuard[Mapping[str, torch.Tensor]]:
+    """Say whether something is a mapping from names to tensors."""
+    return isinstance(found, Mapping) and all(
+        isinstance(name, str) and isinstance(value, torch.Tensor) for name, value in found.items()
+    )
+
+
+def unpack(content: bytes, what: str, wanted: str = "tensors in plain containers, as torch.save writes them") -> object:
     """Return what ``torch.save`` wrote, tensors on the CPU; only tensors and plain containers are let in.
 
-    Raises ValueError, which calls the content ``what``, where it is anything else.
+    Raises ValueError, which calls the content ``what`` and says that ``wanted`` is needed, where it is anything else.
     """
     try:
-        return torch.load(BytesIO(content), map_location="cpu", weights_only=True)
-    # torch raises a different type for each way in which a file can be wrong.
-    except (pickle.UnpicklingError, RuntimeError, EOFError, LookupError, ValueError, TypeError) as error:
-        raise ValueError(f"{what} is not in PyTorch's format: {error}") from error
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # that of a TorchScript archive, which is refused
+            return torch.load(BytesIO(content), map_location="cpu", weights_only=True)
+    # torch raises a different type for each way in which a file can be wrong. What it says is left out: it takes
+    # several lines, some of which advise to run whatever code the file holds.
+    except (
+        AssertionError,
+        AttributeError,
+        EOFError,
+        LookupError,
+        RuntimeError,
+        TypeError,
+        ValueError,
+        pickle.UnpicklingError,
+        struct.error,
+    ) as error:
+        raise ValueError(
+            f"{what} is not in PyTorch's format, or holds more than tensors: needed is {wanted}"
+        ) from error
 
 
 def _download(url: str, target: Path) -> None:
@@ -72,7 +98,7 @@ def _download(url: str, target: Path) -> None:
     try:
         with urllib.request.urlopen(url, timeout=TIMEOUT_S) as answer:  # noqa: S310 - torchvision's own https address
             content = answer.read()
-    except OSError as error:
+    except (OSError, HTTPException) as error:  # the second where an answer breaks off
         raise WeightsUnavailable(
             f"no ImageNet weights from {url} ({error}); give a file of weights, or start without"
         ) from error

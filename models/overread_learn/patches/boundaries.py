@@ -35,10 +35,13 @@ def boundaries(probabilities: NDArray[np.floating], spacing_mm: float, smoothnes
     ``smoothness`` times the squared rise; the media-adventitia path lies below the lumen-intima path. Then each row
     moves to the mean of the probabilities nearby. ``spacing_mm`` is mm a row.
 
-    Raises ValueError on another shape, fewer than two rows, a spacing that is not positive, a negative smoothness.
+    Raises ValueError on another shape, fewer than two rows, values that are not finite, a spacing that is not positive,
+    a negative smoothness.
     """
     if probabilities.ndim != 3 or probabilities.shape[2] != 3 or probabilities.shape[0] < 2 or not probabilities.size:
         raise ValueError(f"probabilities must be (rows >= 2, columns, 3), got {probabilities.shape}")
+    if not np.isfinite(probabilities).all():  # a path through one would lead anywhere
+        raise ValueError("probabilities hold values that are not finite")
     if not 0 < spacing_mm < np.inf or not 0 <= smoothness < np.inf:
         raise ValueError(f"needs spacing_mm > 0 and smoothness >= 0, got {spacing_mm} and {smoothness}")
     intima, adventitia = (

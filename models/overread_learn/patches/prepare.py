@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from overread_learn.applications import Application, Background, Range, Window
+from overread_learn.applications.normalisation import NARROWEST
 
 __all__ = ["Prepared", "prepare"]
 
@@ -43,18 +44,18 @@ def prepare(image: NDArray[Any], application: Application) -> Prepared:
         case Window(low, high) if image.dtype == np.uint8 and low <= 0 and high >= WHITE:
             return Prepared(np.array(_three(image), order="C"), 1.0)
         case Window(low, high):
-            return Prepared(_three(_stretch(image, low, high)), 1.0)
+            return Prepared(_three(_stretch(image, low, high - low)), 1.0)
         case Range(low, high):
             bottom, top = np.percentile(image, [low, high])
             # An image of one value has no range: it becomes black rather than a division by zero.
-            return Prepared(_three(_stretch(image, bottom, max(top, np.nextafter(bottom, np.inf)))), 1.0)
+            return Prepared(_three(_stretch(image, bottom, max(top - bottom, NARROWEST))), 1.0)
         case Background() as background:
             return Prepared(_three(_foreground(image, background)), 1 / background.downscale)
 
 
-def _stretch(image: NDArray[Any], low: float, high: float) -> NDArray[np.float32]:
+def _stretch(image: NDArray[Any], low: float, span: float) -> NDArray[np.float32]:
     # In float64: the window of a 32-bit integer image may span more than float32's 24 bits.
-    stretched = (image.astype(np.float64) - low) * (WHITE / (high - low))
+    stretched = (image.astype(np.float64) - low) * (WHITE / span)
     return np.clip(stretched, 0, WHITE).astype(np.float32)
 
 

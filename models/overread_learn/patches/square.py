@@ -13,7 +13,8 @@ from overread_learn.patches.prepare import WHITE, Prepared
 __all__ = ["draw", "normalise", "place"]
 
 WIDEST = 1 << 14
-"""Source pixels of a context at most: a spacing a thousand times too small would ask for all the memory."""
+"""Source pixels of a context, by the largest scale, at most: a spacing a thousand times too small would ask for all the
+memory."""
 
 # Patches are too small to share between threads, and callers thread over candidates themselves.
 cv2.setNumThreads(1)
@@ -26,8 +27,8 @@ def place(
 
     ``x``, ``y`` count source pixels from the centre of the first one; both None mean the image's centre. Raises
     ValueError on a point outside the image, where the context is in millimetres and ``spacing_mm`` (mm per source
-    pixel) is missing (unless the application says its ``context_px``) or not positive, on a square wider than `WIDEST`,
-    and on applications of volumes.
+    pixel) is missing (unless the application says its ``context_px``) or not positive, on a square that the largest
+    scale makes wider than `WIDEST`, and on applications of volumes.
     """
     height, width = (side / prepared.scale for side in prepared.pixels.shape[:2])
     if x is None and y is None:
@@ -37,10 +38,11 @@ def place(
     if not (-0.5 <= x <= width - 0.5 and -0.5 <= y <= height - 0.5):  # half a pixel around the centres
         raise ValueError(f"point ({x}, {y}) lies outside the image of {width:.0f} x {height:.0f} pixels")
     side = _side(application, spacing_mm, min(width, height))
-    if side > WIDEST:
+    widest = side * max(application.scales)
+    if widest > WIDEST:
         raise ValueError(
-            f"application {application.name}: a context of {application.context:g} {application.context_unit} is "
-            f"{side:.0f} pixels wide, more than {WIDEST} (pixel spacing in mm: {spacing_mm})"
+            f"application {application.name}: a context of {application.context:g} {application.context_unit}, by the "
+            f"largest of scales, is {widest:.0f} pixels wide, more than {WIDEST} (pixel spacing in mm: {spacing_mm})"
         )
     # Pixel centres are at whole numbers, so a change of scale goes through the pixel's corner.
     return (x + 0.5) * prepared.scale - 0.5, (y + 0.5) * prepared.scale - 0.5, side * prepared.scale

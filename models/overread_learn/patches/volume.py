@@ -14,11 +14,11 @@ __all__ = ["Volume"]
 class Volume:
     """A volume that sections can be drawn from. Positions in it are in mm, (z, y, x), from the first voxel's centre.
 
-    Raises ValueError on voxels of another shape or dtype, and on a spacing that is not positive.
+    Raises ValueError on voxels of another shape or dtype or that are not finite, and on a spacing that is not positive.
     """
 
     voxels: NDArray[Any]
-    """(z, y, x), any integer or float dtype, in the image's own units (HU for CT)."""
+    """(z, y, x), any integer or float dtype, in the image's own units (HU for CT); kept as SciPy can sample them."""
     spacing_mm: tuple[float, float, float]
     """Distance of neighbouring voxels along z, y and x."""
 
@@ -28,6 +28,11 @@ class Volume:
             raise ValueError(f"a volume must be (Z, Y, X) and not empty, got {self.voxels.shape}")
         if self.voxels.dtype.kind not in "uif":
             raise ValueError(f"a volume must hold integers or floats, got {self.voxels.dtype}")
+        if self.voxels.dtype.kind == "f":
+            if not np.isfinite(self.voxels).all():
+                raise ValueError("a volume holds values that are not finite")
+            if self.voxels.dtype.itemsize not in {4, 8}:  # SciPy samples neither half floats nor long ones
+                object.__setattr__(self, "voxels", self.voxels.astype(np.float32))
         if len(self.spacing_mm) != 3 or not all(0 < step < np.inf for step in self.spacing_mm):
             raise ValueError(
                 f"a volume's spacing must be three positive numbers of mm (z, y, x), got {self.spacing_mm}"
