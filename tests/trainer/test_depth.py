@@ -131,7 +131,7 @@ def test_a_depth_that_there_is_not_stops_the_rounds_and_says_so(room: Room) -> N
 def test_a_depth_that_cannot_be_is_refused_at_the_start(depth: Any) -> None:
     with pytest.raises(ValidationError, match="depth"):
         config.Trainer(depth=depth)
-    assert config.Trainer(depth="3").depth == 3  # type: ignore[arg-type] - as the environment says it
+    assert config.Trainer(depth="3").depth == 3  # type: ignore[arg-type]
 
 
 def test_a_round_that_is_killed_in_its_search_repeats_no_epoch(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:

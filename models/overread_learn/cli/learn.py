@@ -70,7 +70,7 @@ def finetune(
     chosen, blocks = load(application), depth_of(depth)
     check_rates(rates, chosen)
     file = None if parent else weights_file(arch, weights)
-    model = from_bytes(parent.read_bytes()) if parent else build(arch, len(chosen.classes), file, seed)
+    model = from_bytes(parent.read_bytes(), str(parent)) if parent else build(arch, len(chosen.classes), file, seed)
     _check_parent(model, parent, chosen, other=other)
     check_input(model.arch, model.classes, chosen.input_px)
     work = TrainingFolder(out_folder, model, blocks)
@@ -116,7 +116,7 @@ def _check_parent(model: "Classifier", parent: Path | None, chosen: AnApplicatio
 
     if model.classes != len(chosen.classes):
         raise ValueError(f"{parent} has {model.classes} classes, application {chosen.name} {len(chosen.classes)}")
-    own = application_of(parent.read_bytes()) if parent else None
+    own = application_of(parent.read_bytes(), str(parent)) if parent else None
     if own is not None and own != chosen and not other:
         raise ValueError(
             f"{parent} learnt {own.name}, and {chosen.name} cuts its patches in another way "
@@ -148,7 +148,7 @@ def export(
     from overread_learn.nets import application_of, from_bytes  # noqa: PLC0415 - `--help` does not wait for torch
 
     content = model.read_bytes()
-    network, own = from_bytes(content), application_of(content)
+    network, own = from_bytes(content, str(model)), application_of(content, str(model))
     chosen = own if application is None else load(application)
     if chosen is None:
         raise ValueError(f"{model} is of a version that did not keep its application: name it by --application")

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from overread_learn.applications import Application
+from overread_learn.export.pooling import with_fixed_pools
 from overread_learn.files import write_whole
 from overread_learn.nets.classifier import Classifier, check_input
 from overread_learn.scoring import APPLICATION_KEY, ARCH_KEY, Scorer, softmax
@@ -69,15 +70,16 @@ class _Outputs(nn.Module):
 
 
 def _traced(model: Classifier, size: int) -> onnx.ModelProto:
-    still = _Outputs(copy.deepcopy(model).cpu()).eval()
+    # Two patches: tracing one would let the exporter take the batch for a constant.
+    example = torch.zeros(2, 3, size, size)
+    still = with_fixed_pools(_Outputs(copy.deepcopy(model).cpu()).eval(), example)
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
         path = Path(folder) / "traced.onnx"
         # The newer exporter needs onnxscript, a package that nothing else here uses.
         warnings.simplefilter("ignore", DeprecationWarning)
         torch.onnx.export(
             still,
-            # Two patches: tracing one would let the exporter take the batch for a constant.
-            (torch.zeros(2, 3, size, size),),
+            (example,),
             path,
             dynamo=False,
             opset_version=OPSET,
