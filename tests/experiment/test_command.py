@@ -124,30 +124,6 @@ def test_finetune_export_evaluate_select_explain(dots: Path, tmp_path: Path) -> 
     assert "has no candidate nobody" in learn("explain", "nobody", *pool, fails=True)
 
 
-def test_a_model_that_is_done_is_never_written_over(dots: Path, tmp_path: Path) -> None:
-    out = tmp_path / "model"
-    words = ("finetune", "--candidates", dots, "--application", dots / "dots.toml", "--weights", "none", "--out", out)
-    facts = json.loads(learn(*words, "--json"))
-    then = (out / "model.pt").stat().st_mtime_ns
-    assert "finetune.json is there: go on with --resume, or name another --out" in learn(*words, fails=True)
-    assert json.loads(learn(*words, "--resume", "--json")) == facts  # the same training: there is nothing to do
-    for other in (("--epochs", "2"), ("--seed", "1"), ("--depth", "1")):
-        assert "is of another training, which is done" in learn(*words, *other, "--resume", fails=True)
-    assert (out / "model.pt").stat().st_mtime_ns == then
-
-
-def test_finetune_goes_as_deep_as_is_wished_or_enough(dots: Path, shared: Path, tmp_path: Path) -> None:
-    words = ("finetune", "--candidates", dots, "--application", dots / "dots.toml")
-    words += ("--weights", shared / "weights/squeezenet1_1.pth", "--json")
-    head = json.loads(learn(*words, "--depth", "1", "--out", tmp_path / "head"))
-    assert (head["depth"], head["trained"]) == (1, "head")
-    searched = json.loads(learn(*words, "--depth", "search", "--out", tmp_path / "searched"))
-    assert [row["depth"] for row in searched["depths"]] == [1, 2, 3, 4, 5]
-    assert searched["depths"][0]["auc"] == head["auc_validation"]
-    assert searched["auc_validation"] == searched["depths"][searched["depth"] - 1]["auc"]
-    assert not list((tmp_path / "searched").glob("checkpoint*"))
-
-
 def test_without_weights_or_a_network_it_begins_at_random_and_says_so(
     dots: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

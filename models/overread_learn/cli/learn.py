@@ -59,8 +59,8 @@ def finetune(
 
     A training that was broken off goes on with `--resume`, bit for bit; a model that is done is never written over.
 
-    Examples: `overread-learn finetune --candidates set --weights squeezenet1_1.pth --out build/model`, and a round
-    later `overread-learn finetune --candidates more --parent build/model/model.pt --depth 2 --out build/next`
+    Example: `overread-learn finetune --candidates set --weights squeezenet1_1.pth --out build/model`, and a round later
+    `overread-learn finetune --candidates more --parent build/model/model.pt --depth 2 --out build/next`
     """
     from overread_learn.experiment.depths import held, train  # noqa: PLC0415 - `--help` does not wait for torch
     from overread_learn.experiment.training_folder import SEARCH, TrainingFolder, depth_of  # noqa: PLC0415
