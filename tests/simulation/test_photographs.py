@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import csv
+import shutil
 from pathlib import Path
 
 import cv2
@@ -101,8 +102,11 @@ def test_truth_and_splits(tmp_path: Path) -> None:
 
 
 def test_train_patients_are_divided_and_never_locked(tmp_path: Path) -> None:
-    rows = [(f"c{n}", f"P{n}", "eye", "train", "1", "1", "0", "1") for n in range(60)]
-    wrapped = photographs.wrap(make(tmp_path / "set", rows), tmp_path / "out")
+    rows = [(f"c{n}", f"P{n}", f"eye{n}", "train", "1", "1", "0", "1") for n in range(60)]
+    source = make(tmp_path / "set", rows)
+    for n in range(60):
+        shutil.copy(source / "images/eye.jpg", source / f"images/eye{n}.jpg")
+    wrapped = photographs.wrap(source, tmp_path / "out")
     with wrapped.splits.open(newline="") as file:
         splits = [row["split"] for row in csv.DictReader(file)]
     assert set(splits) == {"train", "validation"}
