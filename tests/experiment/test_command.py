@@ -1,24 +1,42 @@
-"""The console script itself, as a stranger runs it: processes, files, resuming."""
+"""The console script as a stranger runs it: processes, files, resuming."""
 
 from __future__ import annotations
 
+import io
 import json
 import shutil
 import subprocess
 import sys
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 from PIL import Image
 
+from cli.said import Said
+from overread_learn import cli
+
 SCRIPT = Path(sys.executable).parent / "overread-learn"
 
 
-def learn(*words: str | Path, fails: bool = False) -> str:
+def script(*words: str | Path) -> Said:
+    """Run the console script in a process of its own."""
     done = subprocess.run([SCRIPT, *map(str, words)], check=False, capture_output=True, text=True)
-    assert (done.returncode != 0) is fails, done.stderr
-    return done.stderr if fails else done.stdout
+    return Said(done.returncode, done.stdout, done.stderr)
+
+
+def learn(*words: str | Path, fails: bool = False) -> str:
+    """Run what the script runs, in this process: starting one takes seconds."""
+    out, err, code = io.StringIO(), io.StringIO(), 0
+    with redirect_stdout(out), redirect_stderr(err), patch.object(sys, "argv", ["overread-learn", *map(str, words)]):
+        try:
+            cli.main()
+        except SystemExit as ended:
+            code = int(ended.code or 0)
+    assert (code != 0) is fails, err.getvalue()
+    return err.getvalue() if fails else out.getvalue()
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +44,8 @@ def compared(dots: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path
     out = tmp_path_factory.mktemp("labels") / "out"
     words = ["labels", "--candidates", str(dots), "--application", str(dots / "dots.toml"), "--weights", "none"]
     words += ["--budgets", "12,8", "--out", str(out)]
-    learn(*words, "--strategies", "random,auto", "--seeds", "1")
+    said = script(*words, "--strategies", "random,auto", "--seeds", "1")
+    assert said.code == 0, said.err
     return out, words
 
 
@@ -99,9 +118,10 @@ def test_without_random_the_strategies_are_told_alone(dots: Path, tmp_path: Path
     steps = [runs[-1] for runs in table(tmp_path / "out")["strategies"]["entropy"].values()]
     assert row[1]["auc"] == pytest.approx(sum(step["auc"] for step in steps) / 2)
     assert (row[1]["seeds"], row[1]["labels"]) == (2, 12)
-    said = subprocess.run([SCRIPT, *map(str, words), "--resume"], check=True, capture_output=True, text=True)
-    assert "entropy" in said.stdout
-    assert "told against random: add it" in said.stderr
+    said = script(*words, "--resume")
+    assert said.code == 0, said.err
+    assert "entropy" in said.out
+    assert "told against random: add it" in said.err
 
 
 def test_finetune_export_evaluate_select_explain(dots: Path, tmp_path: Path) -> None:
@@ -130,12 +150,13 @@ def test_without_weights_or_a_network_it_begins_at_random_and_says_so(
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "empty"))
     monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")  # where nobody listens
     words = ("finetune", "--candidates", dots, "--application", dots / "dots.toml", "--epochs", "1")
-    said = subprocess.run(
-        [SCRIPT, *map(str, words), "--out", tmp_path / "model", "--json"], check=True, capture_output=True, text=True
-    )
-    assert "Random weights, since ImageNet's can't be had" in said.stderr
-    assert json.loads(said.stdout)["started_from"] == "none"
-    assert "no ImageNet weights" in learn(*words, "--weights", "imagenet", "--out", tmp_path / "asked", fails=True)
+    said = script(*words, "--out", tmp_path / "model", "--json")
+    assert said.code == 0, said.err
+    assert "Random weights, since ImageNet's can't be had" in said.err
+    assert said.facts["started_from"] == "none"
+    asked = script(*words, "--weights", "imagenet", "--out", tmp_path / "asked")
+    assert asked.code == 2
+    assert "no ImageNet weights" in asked.err
 
 
 def test_depth_goes_on_where_it_was_broken_off(dots: Path, shared: Path, tmp_path: Path) -> None:
