@@ -88,7 +88,6 @@ def test_a_search_holds_until_the_labels_have_doubled(room: Room) -> None:
     assert set(tried) == {f"auc_depth_{depth}" for depth in range(1, 6)}
     first = room.row(1)
     assert first.searched == 24
-    assert tried[f"auc_depth_{first.depth}"] <= max(tried.values())
     assert tags["depth"].startswith(f"{first.depth} of 5 blocks")
     assert tags["searched"] == "24"
     room.label(100, [1, 0] * 11)  # 46

@@ -155,7 +155,7 @@ def test_a_round_that_is_killed_in_its_check_repeats_no_epoch(room: Room, monkey
 def test_a_restart_that_diverges_does_not_cost_the_round(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
     """Divergence is made by hand: which rate diverges differs between machines."""
     begin(room, spoilt=False, epochs=1)
-    fit = learning.finetune
+    fit = learning.finetune_last
     tried = []
 
     def second_diverges(*given: Any, **more: Any) -> Any:
@@ -164,7 +164,7 @@ def test_a_restart_that_diverges_does_not_cost_the_round(room: Room, monkeypatch
             raise Diverged("the loss is not finite")
         return fit(*given, **more)
 
-    monkeypatch.setattr(learning, "finetune", second_diverges)
+    monkeypatch.setattr(learning, "finetune_last", second_diverges)
     assert len(room.look() or ()) == 1
     tags, _ = facts(room)
     assert tags["start"] == "2"

@@ -52,7 +52,7 @@ class Drawn:
 
 def finetune_last(
     model: Classifier,
-    depth: int,
+    depth: int | None,
     train: Samples,
     validation: Validation | None,
     recipe: Recipe,
@@ -64,6 +64,8 @@ def finetune_last(
 ) -> Fitted:
     """Fine-tune the last ``depth`` blocks of a copy of ``model`` by the continual step; ``model`` stays as it is.
 
+    None are all layers, in a network of whatever family: `finetune` itself.
+
     The trunk runs once, over ``patches`` augmented patches of each candidate and over the validation's. Where nothing
     is frozen, or the features would take more than ``most_bytes``, each epoch draws new patches instead and runs the
     whole network. Either way the whole network is returned, and equal seeds give equal weights. ``on_epoch`` and
@@ -73,6 +75,8 @@ def finetune_last(
     """
     if patches < 1:
         raise ValueError(f"at least one patch a candidate is needed, got {patches}")
+    if depth is None:
+        return finetune(model, train, validation, recipe, on_epoch=on_epoch, checkpoint=checkpoint)
     trunk, rest = split(model, depth)
     trunk.to(memory_format=torch.channels_last)  # as in the continual step
     if depth == len(blocks(model)) or _bytes(trunk, train, validation, patches) > most_bytes:

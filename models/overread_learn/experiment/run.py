@@ -198,17 +198,16 @@ def _oracle(
 
 def _learn(learner: Learner, chosen: Strategy, state: _State, seed: int) -> _State:
     """Train on what the protocol's row of ACFT's Table 2 says; what no round has learnt yet counts as new."""
-    protocol = learner.protocol
     indices = sorted(state.answers)
     labels = np.array([state.answers[index] for index in indices], np.int64)
     new = np.array([index not in state.learnt for index in indices])
     wrong = np.zeros(len(indices), bool)
-    if "H" in STRATEGIES[protocol.training].learns and state.learnt:
-        wrong = misclassified(labels, softmax(learner.score(state.model, indices).logits).mean(axis=1))
-    reservoir = int(new.sum()) if "R" in STRATEGIES[protocol.training].learns else 0
     # A network of random weights knows nothing of earlier labels: it learns them all, whatever the others do.
-    row = "RFT(LQ)" if chosen.restart else protocol.training
-    planned = plan(row, labels, new, wrong, seed=seed, reservoir=0 if chosen.restart else reservoir)
+    row = "RFT(LQ)" if chosen.restart else learner.protocol.training
+    if "H" in STRATEGIES[row].learns and state.learnt:
+        wrong = misclassified(labels, softmax(learner.score(state.model, indices).logits).mean(axis=1))
+    reservoir = int(new.sum()) if "R" in STRATEGIES[row].learns else 0
+    planned = plan(row, labels, new, wrong, seed=seed, reservoir=reservoir)
     if chosen.restart:
         parent = learner.blank(seed)
     else:

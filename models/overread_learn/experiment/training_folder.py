@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from overread_learn.depth import Held, Row, finetune_last, search
-from overread_learn.finetune import EpochReport, Fitted, Recipe, Samples, finetune
+from overread_learn.finetune import EpochReport, Fitted, Recipe, Samples
 from overread_learn.finetune.checkpoint import identity
 from overread_learn.nets import Classifier
 from overread_learn.nets.blocks import span
@@ -82,20 +82,18 @@ class TrainingFolder:
     ) -> tuple[Fitted, dict[str, Any]]:
         """Train, after a search where one is wished; return the network, and how deep it was trained.
 
-        Raises what `finetune`, `finetune_last` and `search` raise.
+        Raises what `finetune_last` and `search` raise.
         """
         checkpoint, depth, found = self.folder / "checkpoint.pt", self.depth, {}
         if depth == SEARCH:
             looked = search(self.model, samples, validation, recipe, on_row=on_row, checkpoint=self._checkpoint)
             depth, checkpoint = looked.chosen, self._checkpoint(looked.chosen)  # trained already
             found = {"depths": [row._asdict() for row in looked.table]}
-        if depth is None:
-            fitted = finetune(self.model, samples, validation[:2], recipe, on_epoch, checkpoint)
-            return fitted, {"depth": "all layers"}
         fitted = finetune_last(
             self.model, depth, samples, validation[:2], recipe, on_epoch=on_epoch, checkpoint=checkpoint
         )
-        return fitted, {"depth": depth, "trained": span(self.model, depth), **found}
+        trained = "all layers" if depth is None else span(self.model, depth)
+        return fitted, {"depth": depth, "trained": trained, **found}
 
     def clear(self) -> None:
         """Remove the checkpoints of what is done."""

@@ -64,7 +64,7 @@ ALL = Depth(None)
 def last_search(tx: Connection) -> Found | None:
     """Return what the last search of a registered round said."""
     table = trainer_rounds
-    asked = select(table.c.depth, table.c.searched).where(table.c.searched.is_not(None), table.c.version.is_not(None))
+    asked = select(table.c.depth, table.c.searched).where(table.c.searched.is_not(None))
     row = tx.execute(asked.order_by(table.c.round.desc()).limit(1)).first()
     return Found(row.depth, row.searched) if row else None
 
@@ -108,14 +108,15 @@ def deep(
         return Depth(known.depth) if known else ALL
     log.info("search for a depth begins", extra={"labels": labels, "depths": len(blocks(network))})
     file = partial(beside, checkpoint) if checkpoint else None
+    look = partial(search, network, train, validation, recipe, on_row=_say, checkpoint=file)
     try:
-        found = search(network, train, validation, recipe, on_row=_say, checkpoint=file)
+        found = look()
     except OtherTraining as error:  # pixels were purged since, or a setting was changed
         log.warning("checkpoints of a search put aside", extra={"reason": str(error)})
         for depth in range(1, len(blocks(network)) + 1):
             if file:
                 file(depth).unlink(missing_ok=True)
-        found = search(network, train, validation, recipe, on_row=_say, checkpoint=file)
+        found = look()
     log.info("search for a depth ended", extra={"depth": found.chosen, "blocks": span(network, found.chosen)})
     return Depth(found.chosen, labels, found.table)
 

@@ -12,7 +12,7 @@ import logging
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,7 +34,6 @@ from overread_learn.finetune import (
     Validation,
     choose,
     drift,
-    finetune,
     probabilities,
     recalibrated,
 )
@@ -175,18 +174,19 @@ def _unless_drifted(
 
 
 def _fit(start: Classifier, samples: Neighbourhoods, terms: Terms, depth: Depth, checkpoint: Path | None) -> Fitted:
-    fit = finetune if depth.blocks is None else partial(_last, depth.blocks)
+    fit = partial(
+        finetune_last,
+        *(start, depth.blocks, samples, terms.validation, terms.recipe),
+        on_epoch=terms.on_epoch,
+        checkpoint=checkpoint,
+    )
     try:
-        return fit(start, samples, terms.validation, terms.recipe, on_epoch=terms.on_epoch, checkpoint=checkpoint)
+        return fit()
     except OtherTraining as error:  # pixels were purged since it was written, or a setting was changed
         log.warning("checkpoint put aside", extra={"reason": str(error)})
         if checkpoint:
             checkpoint.unlink()
-        return fit(start, samples, terms.validation, terms.recipe, on_epoch=terms.on_epoch, checkpoint=checkpoint)
-
-
-def _last(blocks: int, start: Classifier, *given: Any, **more: Any) -> Fitted:
-    return finetune_last(start, blocks, *given, **more)
+        return fit()
 
 
 def _clear(checkpoint: Path | None, *, all_of_it: bool = False) -> None:
