@@ -127,6 +127,18 @@ def test_extreme_logits_neither_overflow_nor_vanish(classes: int) -> None:
     agree(logits, 1.0)
 
 
+def test_the_entropy_of_certain_patches_is_not_lost_beside_one() -> None:
+    d = np.linspace(40, 700, 37)  # exp(-d) is less than the last digit of 1
+    logits = np.stack([np.zeros_like(d), d], axis=-1)[None]
+    assert measure(logits, 1.0).entropy[0] == pytest.approx(((1 + d) * np.exp(-d)).sum(), rel=1e-12, abs=0)
+    alone = measure(logits[:, -1:], 1.0).entropy[0]
+    assert alone == pytest.approx(701 * np.exp(-700), rel=1e-12, abs=0)
+
+
+def test_the_entropy_of_many_undecided_patches_does_not_overflow() -> None:
+    assert measure(np.zeros((1, 5001, 2)), 1.0).entropy[0] == pytest.approx(5001 * np.log(2), rel=1e-12)
+
+
 def test_majority_ranks_saturated_patches_by_log_odds() -> None:
     # Every probability is 1.0 in float64; the two most certain are 90 and 80.
     logits = np.array([[0, 50], [0, 90], [0, 60], [0, 80], [0, 70], [0, 55], [0, 41], [0, 40]], dtype=float)

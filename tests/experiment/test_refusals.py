@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import torch
 
 from experiment.conftest import TOML
 from experiment.console import Console
@@ -46,9 +47,20 @@ def test_patches_too_small_for_the_network_are_refused_before_the_images(
     assert "squeezenet1_1 can't take patches of 8 x 8 px (input_px)" in said.err
 
 
-def test_depth_looks_at_its_words_before_the_images(learn: Console, network: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("command", ["labels", "finetune", "depth"])
+def test_weights_of_another_network_are_refused_before_the_images(learn: Console, tmp_path: Path, command: str) -> None:
     weights = tmp_path / "weights.pth"
-    weights.write_bytes((network / "model.pt").read_bytes())
+    torch.save(build("mobilenet_v2", 2, None, seed=0).net.state_dict(), weights)
+    words = ("--candidates", tmp_path / "nowhere", "--weights", weights, "--out", tmp_path / "out")
+    said = learn(command, *words)
+    assert said.code == 2
+    assert "weights.pth do not fit squeezenet1_1: missing" in said.err
+    assert not (tmp_path / "out").exists()
+
+
+def test_depth_looks_at_its_words_before_the_images(learn: Console, tmp_path: Path) -> None:
+    weights = tmp_path / "weights.pth"
+    torch.save(build("squeezenet1_1", 2, None, seed=0).net.state_dict(), weights)
     words = ("depth", "--candidates", tmp_path / "nowhere", "--weights", weights, "--out", tmp_path / "out")
     assert "a share is 1 to 100 per cent, got [0]" in learn(*words, "--sizes", "0").err
     assert "unknown network 'foo'" in learn(*words, "--arch", "foo").err

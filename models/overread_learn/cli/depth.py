@@ -61,13 +61,14 @@ def depth(
     from overread_learn.experiment.depth_table import DepthTable  # noqa: PLC0415
     from overread_learn.experiment.depths import DepthStudy  # noqa: PLC0415
     from overread_learn.finetune import recipe  # noqa: PLC0415
-    from overread_learn.nets import check_input  # noqa: PLC0415
+    from overread_learn.nets import build, check_input  # noqa: PLC0415
 
     chosen = load(application)
     check_input(arch, len(chosen.classes), chosen.input_px)
     file = weights_file(arch, weights)
     if file is None:
         raise ValueError("--weights none: a depth is of a pretrained network; --scratch adds the random one")
+    build(arch, len(chosen.classes), file, seed=0)  # raises what is wrong with the weights, before images are read
     shares, only = numbers(sizes, "--sizes"), numbers(depths, "--depths") if depths else None
     study = DepthStudy(
         Network(

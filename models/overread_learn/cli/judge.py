@@ -9,7 +9,8 @@ import typer
 
 from overread_learn.cli.app import Candidates, Json, app
 from overread_learn.cli.looked_at import Counted, counted, lesions
-from overread_learn.evaluate.verdict import LookedAt, verdict
+from overread_learn.evaluate.verdict import REPLICATES, LookedAt, verdict
+from overread_learn.experiment.candidate_set import read
 from overread_learn.printing import err, lay, show, tabulate
 from overread_learn.scoring import Scorer, softmax
 
@@ -48,17 +49,19 @@ def evaluate(
 
     if page and not page.parent.is_dir():  # said before the scoring, which takes its time
         raise FileNotFoundError(f"--page: there is no folder {page.parent}")
-    looked_at = counted(candidates, images, missed)
+    found = read(candidates)
+    looked_at = counted(found, images, missed)
     scorer = Scorer(model)
-    found = score_test(candidates, scorer)
-    named = lesions(candidates, found.rows)
-    facts = verdict(
-        np.array([row.label for row in found.rows], np.int64),
-        softmax(found.logits).mean(axis=1),
-        [row.patient for row in found.rows],
-        LookedAt(looked_at.images, looked_at.missed, named),
-        scorer.application.classes,
-    )
+    scores = score_test(found, scorer)
+    with err.status(f"intervals: {REPLICATES} draws of patients"):
+        facts = verdict(
+            np.array([row.label for row in scores.rows], np.int64),
+            softmax(scores.logits).mean(axis=1),
+            [row.patient for row in scores.rows],
+            LookedAt(looked_at.images, looked_at.missed, lesions(scores.rows)),
+            scorer.application.classes,
+            REPLICATES,
+        )
     facts["images_without_candidate"] = looked_at.without
     for note in _notes(facts, looked_at):
         err.print(note, style="yellow", markup=False, soft_wrap=True)

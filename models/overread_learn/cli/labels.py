@@ -68,7 +68,7 @@ def labels(
     # Whatever can be wrong in the words is looked at before the images are, which take their time.
     from overread_learn.finetune.rates import check_rates  # noqa: PLC0415 - `--help` does not wait for torch
     from overread_learn.finetune.strategies import STRATEGIES  # noqa: PLC0415
-    from overread_learn.nets import check_input  # noqa: PLC0415
+    from overread_learn.nets import build, check_input  # noqa: PLC0415
 
     chosen = load(application)
     if training not in STRATEGIES:
@@ -76,6 +76,7 @@ def labels(
     check_rates(rates, chosen)
     check_input(arch, len(chosen.classes), chosen.input_px)
     file = weights_file(arch, weights)
+    build(arch, len(chosen.classes), file, seed=0)  # raises what is wrong with the weights
     comparison = Comparison(
         Protocol(
             application=chosen.to_json(),

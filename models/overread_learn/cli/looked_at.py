@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from PIL import Image
 
-from overread_learn.experiment.candidate_set import LOCKED, CandidateSet, NotACandidateSet, Row, read
+from overread_learn.experiment.candidate_set import LOCKED, CandidateSet, Row
 
 __all__ = ["Counted", "counted", "lesions"]
 
@@ -29,16 +29,15 @@ class Counted(NamedTuple):
     """Images of the folder that stand in no row, and are not counted: nobody says whether a test patient's."""
 
 
-def counted(candidates: Path, images: str | None, missed: int) -> Counted:
+def counted(found: CandidateSet, images: str | None, missed: int) -> Counted:
     """Count a set's images that were looked at.
 
     ``images`` is their number, a CSV file that lists them, or None: then those with a judged candidate, and, where all
     patients of the set are test patients, also those that stand in no row. ``missed`` is the number of lesions that no
     candidate hits; the file may say instead how many each image has.
 
-    Raises ValueError where ``images`` contradicts the set or itself, and what reading raises.
+    Raises ValueError where ``images`` contradicts the set or itself, FileNotFoundError where there is no such file.
     """
-    found = read(candidates)
     known = {row.image: row.patient for row in found.rows if row.label is not None and _judged(found, row)}
     if images is not None and not (images.isascii() and images.isdigit()):
         return _listed(Path(images), known, missed)
@@ -97,20 +96,6 @@ def _listed(file: Path, known: dict[str, str], missed: int) -> Counted:
     return Counted([*owners.values()], given, len(owners) - len(known), 0)
 
 
-def lesions(candidates: Path, rows: Sequence[Row]) -> list[str]:
-    """Return which lesion each candidate hits, by the column lesion_id: a name within its patient.
-
-    A hit without a name is a lesion of its own. Raises NotACandidateSet where a candidate of label 0 names one.
-    """
-    # `read` has looked at the file: what it does not look at is this column alone.
-    with (candidates / "candidates.csv").open(encoding="utf-8-sig", newline="") as file:
-        named = {line["candidate_id"]: line.get("lesion_id") or "" for line in csv.DictReader(file)}
-    for row in rows:
-        if named[row.candidate] and row.label == 0:
-            raise NotACandidateSet(
-                f"candidates.csv: {row.candidate} has label 0 and a lesion_id; a lesion is not negative"
-            )
-    return [
-        f"{row.patient}{NOBODY}{named[row.candidate]}" if named[row.candidate] else f"{NOBODY}{row.candidate}"
-        for row in rows
-    ]
+def lesions(rows: Sequence[Row]) -> list[str]:
+    """Return which lesion each candidate hits, unique over all patients; a hit without a name is one of its own."""
+    return [f"{row.patient}{NOBODY}{row.lesion}" if row.lesion else f"{NOBODY}{row.candidate}" for row in rows]

@@ -35,12 +35,11 @@ class Scores(NamedTuple):
     """(n, d), the mean over the patches; None where the model gives none."""
 
 
-def score_test(candidates: Path, scorer: Scorer) -> Scores:
+def score_test(found: CandidateSet, scorer: Scorer) -> Scores:
     """Score the labelled candidates of a set's test patients; nobody else's, so a set may be of test patients alone.
 
-    Raises NotACandidateSet where they lack a class or have one that the model does not know, and what reading raises.
+    Raises NotACandidateSet where they lack a class, have one that the model does not know, or an image is none.
     """
-    found = read(candidates)
     rows = [row for row in found.rows if row.label is not None and found.side(row.patient) == LOCKED]
     present = set(_counts(rows, scorer.application))
     if len(present) < 2:  # nothing could be measured

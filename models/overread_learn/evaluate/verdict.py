@@ -13,11 +13,12 @@ from overread_learn.evaluate.paired import clustered_auc
 from overread_learn.evaluate.pr import average_precision, precision_recall
 from overread_learn.evaluate.roc import TooFewPatients, auc, macro_auc, partial_auc, roc_curve
 
-__all__ = ["PARTIAL", "LookedAt", "verdict"]
+__all__ = ["PARTIAL", "REPLICATES", "LookedAt", "verdict"]
 
 PARTIAL = 0.1
 """The false-positive rate up to which the partial AUC goes."""
 REPLICATES = 1000
+"""Draws of patients for an interval."""
 
 
 class LookedAt(NamedTuple):

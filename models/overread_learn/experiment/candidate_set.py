@@ -35,6 +35,8 @@ class Row(NamedTuple):
     label: int | None
     """0 is negative, 1 (or, where there are more classes, any larger number) is not."""
     score: float | None
+    lesion: str
+    """Which of its patient's lesions it hits; empty where it hits none, or nobody says which."""
 
 
 class CandidateSet(NamedTuple):
@@ -124,7 +126,10 @@ def _row(line: Mapping[str, str | None], where: str) -> Row:
         raise NotACandidateSet(f"{where}: x and y, or neither (the whole image)")
     if label is not None and label < 0:
         raise NotACandidateSet(f"{where}: label is 0, 1, or a larger number where there are more classes")
-    return Row(candidate, patient, image, x, y, label, score)
+    lesion = line.get("lesion_id") or ""
+    if lesion and label == 0:
+        raise NotACandidateSet(f"{where}: {candidate} has label 0 and a lesion_id; a lesion is not negative")
+    return Row(candidate, patient, image, x, y, label, score, lesion)
 
 
 def _number(value: str | None) -> str:
