@@ -12,6 +12,7 @@ import torch
 
 from overread_learn.depth import SCRATCH, Network
 from overread_learn.evaluate import macro_auc
+from overread_learn.experiment import depths
 from overread_learn.experiment.comparison import OtherRules
 from overread_learn.experiment.depths import DepthStudy, cohort, held
 from overread_learn.experiment.material import Material
@@ -121,9 +122,40 @@ def test_a_cohort_is_the_three_sides(material: Material) -> None:
 
 
 def test_validation_is_thinned_out_in_proportion_and_always_in_the_same_way(material: Material) -> None:
-    whole, part = held(material, material.validation), held(material, material.validation, 6)
-    again = held(material, material.validation, 6)
+    whole, part, again = held(material), held(material, 6), held(material, 6)
     assert len(part.labels) == 6 < len(whole.labels)
     assert abs(part.labels.mean() - whole.labels.mean()) <= 1 / 6
     assert all(np.array_equal(one, other) for one, other in zip(part.patches, again.patches, strict=True))
-    assert len(held(material, material.test).labels) == material.test.sum()
+    assert len(whole.labels) == material.validation.sum()
+
+
+def test_two_patients_of_each_class_stay_however_many_candidates_one_has(
+    material: Material, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(material, "validation", ~material.test)
+    places = np.flatnonzero(~material.test)
+    positive = places[material.labels[places] == 1]
+    # One patient has all positives but one, and every draw in proportion begins among those.
+    owners = ["many" if at in positive[:-1] else material.patients[at] for at in range(len(material))]
+    monkeypatch.setattr(material, "patients", owners)
+    few = held(material, 6)
+    having = {patient for patient, label in zip(few.patients, few.labels, strict=True) if label}
+    assert having == {"many", owners[positive[-1]]}
+    assert len(few.labels) == 6
+
+
+def test_validation_has_fewer_patches_of_each_where_memory_would_not_hold_all(
+    material: Material, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(depths, "VALIDATION_PATCHES", 2 * int(material.validation.sum()))
+    found = held(material)
+    assert {len(each) for each in found.patches} == {2}
+    assert np.array_equal(found.patches[0], material.patches(int(np.flatnonzero(material.validation)[0]), 2))
+
+
+@pytest.mark.parametrize("content", ["{}", "[]", "depth", '{"setting": {"scratch": null}, "findings": [{}]}'])
+def test_a_file_that_is_no_study_is_named(study: DepthStudy, content: str) -> None:
+    study.file.parent.mkdir()
+    study.file.write_text(content)
+    with pytest.raises(ValueError, match=r"depth\.json is not of a study of depths; remove it"):
+        study.read()

@@ -40,6 +40,22 @@ def test_grey_keeps_its_depth_and_its_sign(tmp_path: Path, name: str, pixels: ND
     assert np.array_equal(read_image(tmp_path / name), pixels)
 
 
+@pytest.mark.parametrize("name", ["pages.tif", "frames.gif", "frames.png"])
+def test_a_file_of_several_images_is_refused_by_name(tmp_path: Path, name: str) -> None:
+    first, second = (Image.fromarray(np.full((4, 5), value, np.uint8)) for value in (10, 200))
+    first.save(tmp_path / name, save_all=True, append_images=[second])
+    with pytest.raises(NotACandidateSet, match=f"{name}: 2 images in one file, of which the first would be read"):
+        read_image(tmp_path / name)
+
+
+def test_a_phones_jpeg_comes_without_its_previews(tmp_path: Path) -> None:
+    first, second = (Image.fromarray(np.full((16, 16, 3), value, np.uint8)) for value in (10, 200))
+    first.save(tmp_path / "phone.jpg", "MPO", save_all=True, append_images=[second])
+    with Image.open(tmp_path / "phone.jpg") as image:
+        assert image.format == "MPO"
+    assert np.abs(read_image(tmp_path / "phone.jpg").astype(int) - 10).max() <= 2
+
+
 def test_a_big_endian_tiff_comes_in_the_machines_byte_order(tmp_path: Path) -> None:
     Image.fromarray(UNSIGNED.astype(">u2")).save(tmp_path / "grey.tif")
     with Image.open(tmp_path / "grey.tif") as image:

@@ -24,6 +24,19 @@ def test_pieces_give_the_patches_of_the_whole_image(dots: Path, material: Materi
     assert material.patches(index, 2).shape == (2, 3, 32, 32)
 
 
+def test_an_image_that_is_everybodys_piece_is_kept_once(dots: Path, tmp_path: Path) -> None:
+    (tmp_path / "shares.toml").write_text(
+        (dots / "dots.toml").read_text().replace("24.0", "0.5").replace('"px"', '"image"')
+    )
+    shares = load(tmp_path / "shares.toml")
+    found = gather(candidate_set.read(dots), shares, tmp_path)
+    prepared = prepare(read_image(dots / "images/i03.png"), shares)
+    (pieces,) = tmp_path.glob("pieces*.bin")
+    assert pieces.stat().st_size == 20 * prepared.pixels.nbytes  # of 80 candidates
+    for name, x, y in (("p03-2", 20, 36), ("p03-3", 40, 40)):
+        assert np.array_equal(found.patches(found.ids.index(name)), cut(prepared, x, y, shares))
+
+
 def test_patients_never_cross_a_split(material: Material) -> None:
     sides = {}
     for patient, test in zip(material.patients, material.test, strict=True):

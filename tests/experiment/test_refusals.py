@@ -14,6 +14,8 @@ from overread_learn.nets import build, to_bytes
 
 FAULTS = [
     (("--training", "foo"), "--training: unknown 'foo'; known are RFT(LQ), AFT(LQ)"),
+    (("--training", "RFT(LQ)"), "--training RFT(LQ) learns from labels that are drawn at random, and auto picks them"),
+    (("--training", "RFT(LQ)", "--strategies", "random,oracle"), "drawn at random, and oracle picks them"),
     (("--arch", "foo"), "unknown network 'foo'"),
     (("--strategies", "random,foo"), "unknown strategy 'foo'"),
     (("--budgets", "12,many"), "--budgets: '12,many' is no list of whole numbers"),
@@ -33,6 +35,13 @@ def test_labels_looks_at_its_words_before_the_images(
     assert said.code == 2
     assert complaint in said.err
     assert not out.exists()
+
+
+@pytest.mark.parametrize("strategies", ["random", "random,scratch", "random:random"])
+def test_what_draws_at_random_goes_with_rft(learn: Console, tmp_path: Path, strategies: str) -> None:
+    words = ("labels", "--candidates", tmp_path / "nowhere", "--weights", "none", "--out", tmp_path / "out")
+    said = learn(*words, "--training", "RFT(LQ)", "--strategies", strategies)
+    assert "nowhere" in said.err  # the first complaint is about the folder
 
 
 @pytest.mark.parametrize("command", ["labels", "finetune", "depth"])

@@ -61,16 +61,19 @@ def test_every_strategy_runs(heads: HeadLearner, name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "phases"),
+    ("name", "training", "phases"),
     [
-        ("random", ["first", "later"]),
-        ("diversity", ["first", "later_diversity"]),
-        ("scratch", ["scratch", "scratch"]),
+        ("random", "ACFT(LQ)", ["first", "later"]),
+        ("diversity", "ACFT(LQ)", ["first", "later_diversity"]),
+        ("scratch", "ACFT(LQ)", ["scratch", "scratch"]),
+        ("diversity", "AFT(LQ)", ["first", "first"]),  # M0 begins anew each round
+        ("scratch", "AFT(LQ)", ["scratch", "scratch"]),
     ],
 )
 def test_each_round_trains_by_the_phase_of_table_3(
-    heads: HeadLearner, monkeypatch: pytest.MonkeyPatch, name: str, phases: list[str]
+    heads: HeadLearner, monkeypatch: pytest.MonkeyPatch, name: str, training: str, phases: list[str]
 ) -> None:
+    monkeypatch.setattr(heads, "protocol", replace(heads.protocol, training=training))
     heard = []
     fit = HeadLearner.fit
 
@@ -116,6 +119,13 @@ def test_label_noise_flips_answers_and_is_counted(material: Material, protocol: 
     right = sum(truth[name] for step in found["steps"] for name in step["picks"])
     assert 2 <= found["flipped"] <= 12  # of the twenty that were asked, not of the sixty in the pool
     assert (found["steps"][-1]["positives"] - right) % 2 == found["flipped"] % 2
+
+
+def test_a_new_head_learns_at_one_rate_whether_it_begins_anew_or_goes_on(heads: HeadLearner) -> None:
+    assert heads.learning("scratch", 0) == replace(heads.learning("first", 0))
+    pretrained = replace(heads, weights=heads.cache)  # nothing is read from it here
+    assert pretrained.learning("scratch", 0) == pretrained.learning("later", 0)
+    assert pretrained.learning("scratch", 0).head_rate != Learner.learning(pretrained, "scratch", 0).head_rate
 
 
 @pytest.mark.parametrize("training", ["ACFT(Q)", "ACFT(HQ)", "rehearsal"])

@@ -66,6 +66,20 @@ def test_frozen_statistics_and_networks_without_any_stay(ends: tuple[Classifier,
     assert same(squeezenet, build("squeezenet1_1", 2, None, seed=0))
 
 
+def test_the_statistics_of_what_did_not_learn_stay(ends: tuple[Classifier, Classifier]) -> None:
+    deployed = copy.deepcopy(ends[0])
+    for module in deployed.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.reset_running_stats()
+    found = choose(deployed, ends[1], TRAIN, validation(8), RECIPE, shares=(0.5,), depth=1).model
+    ends_of = (deployed, found, choose(deployed, ends[1], TRAIN, validation(8), RECIPE, shares=(0.5,)).model)
+    start, kept, anew = (model.state_dict()["net.bn1.running_mean"] for model in ends_of)
+    halfway = torch.lerp(start, ends[1].state_dict()["net.bn1.running_mean"], 0.5)
+    assert torch.equal(kept, halfway)
+    assert not torch.allclose(anew, halfway)
+    assert all(value.requires_grad for value in found.parameters())
+
+
 def test_the_best_share_is_chosen_and_equals_go_to_the_deployed(ends: tuple[Classifier, Classifier]) -> None:
     held_out = validation(40)
     found = choose(*ends, TRAIN, held_out, RECIPE, shares=(1, 0, 0.5))

@@ -27,10 +27,6 @@ def test_table_2(strategy: str, start: str, indices: list[int]) -> None:
     assert found.indices.tolist() == list(indices)
 
 
-def test_only_rft_draws_at_random() -> None:
-    assert [name for name, row in STRATEGIES.items() if not row.active] == ["RFT(LQ)"]
-
-
 def test_the_reservoir_is_balanced_as_far_as_classes_go_and_seeded() -> None:
     labels = np.repeat([0, 1, 2], [80, 12, 8])
     new = np.arange(100) % 10 == 0

@@ -53,12 +53,20 @@ class Strategy:
         return self if not self.cold or all(counts.get(each) for each in range(classes)) else strategy(self.cold)
 
     def phase(self, *, learnt: bool) -> str:
-        """Return which of an application's phases its round trains by; ``learnt``: a round before has trained."""
+        """Return which of an application's phases its round trains by.
+
+        ``learnt`` says whether the network that it starts from has learnt in a round before: M0 has not.
+        """
         if self.restart:
             return "scratch"
         if not learnt:
             return "first"
         return "later_diversity" if self.measure == "aift" and not self.entropy else "later"
+
+    @property
+    def at_random(self) -> bool:
+        """Whether every round is drawn by chance alone."""
+        return self.draw == "random" and (not self.cold or strategy(self.cold).at_random)
 
     @property
     def embeds(self) -> bool:

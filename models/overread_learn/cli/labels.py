@@ -8,12 +8,14 @@ from typing import Annotated, Any
 
 import typer
 
+from overread_learn.acquisition.strategy import strategy
 from overread_learn.applications import load
 from overread_learn.cli.app import Application, Arch, Candidates, Json, Weights, app, digest_of, numbers, weights_file
 from overread_learn.cli.gathered import bars, gathered
 from overread_learn.experiment.comparison import Comparison, write
 from overread_learn.experiment.comparison import Progress as News
 from overread_learn.experiment.material import Material
+from overread_learn.experiment.oracle import MARKS
 from overread_learn.experiment.processes import cores
 from overread_learn.experiment.protocol import Protocol
 from overread_learn.printing import err, out, show, tabulate
@@ -73,6 +75,9 @@ def labels(
     chosen = load(application)
     if training not in STRATEGIES:
         raise ValueError(f"--training: unknown {training!r}; known are {', '.join(STRATEGIES)}")
+    names = _names(strategies)
+    if not STRATEGIES[training].active:
+        _check_at_random(names, training)
     check_rates(rates, chosen)
     check_input(arch, len(chosen.classes), chosen.input_px)
     file = weights_file(arch, weights)
@@ -95,7 +100,7 @@ def labels(
         out_folder / "material",
         file,
         raw or out_folder / "raw",
-        _names(strategies),
+        names,
         range(seeds),
     )
     material = gathered(candidates, chosen, out_folder / "material")
@@ -141,6 +146,16 @@ def _names(text: str) -> Sequence[str]:
     if len(set(names)) < len(names) or not names:
         raise ValueError(f"--strategies: {text!r} names one twice, or none")
     return names
+
+
+def _check_at_random(names: Sequence[str], training: str) -> None:
+    """Raise ValueError on a strategy that picks, where the training is one of labels drawn at random."""
+    picking = [name for name in names if name in MARKS or not strategy(name).at_random]
+    if picking:
+        raise ValueError(
+            f"--training {training} learns from labels that are drawn at random, and {picking[0]} picks them; "
+            "--strategies random goes with it, and AFT(LQ) learns in the same way from what is picked"
+        )
 
 
 def _run(comparison: Comparison, workers: int) -> None:

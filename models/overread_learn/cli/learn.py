@@ -76,7 +76,7 @@ def finetune(
     work = TrainingFolder(out_folder, model, blocks)
     work.check(resume=resume)
     material = gathered(candidates, chosen, out_folder / "material", held_out=2 if blocks == SEARCH else 1)
-    samples, validation = train(material), held(material, material.validation)
+    samples, validation = train(material), held(material)
     at_random = file is None and parent is None
     phase = "later" if parent else "scratch" if at_random else "first"
     terms = recipe(chosen, seed=seed, random_start=at_random, phase=phase if rates == "papers" else None, epochs=epochs)

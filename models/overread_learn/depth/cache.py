@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 
 from overread_learn.finetune import EpochReport, Fitted, Recipe, Samples, Validation, finetune
-from overread_learn.finetune.predict import tensor
+from overread_learn.finetune.predict import groups, tensor
 from overread_learn.nets.blocks import Part, blocks, freeze, join, split
 from overread_learn.nets.classifier import Classifier
 
@@ -26,9 +26,6 @@ PATCHES = 8
 
 MOST_BYTES = 2**31
 """The largest cache, unless said otherwise."""
-
-AT_ONCE = 256
-"""Patches that go through the trunk together."""
 
 
 @dataclass(frozen=True)
@@ -100,24 +97,12 @@ def drawn(samples: Samples, patches: int, rng: np.random.Generator) -> Iterator[
 def features(trunk: Part, candidates: Iterable[NDArray[np.float32]]) -> list[NDArray[np.float32]]:
     """Return what a trunk makes of each candidate's patches: (m_i, 3, s, s) to (m_i, c, h, w), or to (m_i, c)."""
     found: list[NDArray[np.float32]] = []
-    for group in _groups(candidates):
+    for group in groups(candidates):
         with torch.inference_mode():
             maps = trunk(tensor(trunk, np.concatenate(group))).cpu().numpy()
         ends = np.cumsum([len(candidate) for candidate in group])[:-1]
         found += np.split(np.ascontiguousarray(maps), ends)
     return found
-
-
-def _groups(candidates: Iterable[NDArray[np.float32]]) -> Iterator[list[NDArray[np.float32]]]:
-    """Gather candidates until there are enough patches for the trunk to work on together."""
-    group: list[NDArray[np.float32]] = []
-    for candidate in candidates:
-        group.append(candidate)
-        if sum(len(one) for one in group) >= AT_ONCE:
-            yield group
-            group = []
-    if group:
-        yield group
 
 
 def _bytes(trunk: Part, train: Samples, validation: Validation | None, patches: int) -> int:

@@ -11,22 +11,26 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from overread_learn.applications import Application
 from overread_learn.depth import SCRATCH, Cohort, Finding, Held, Key, Network, find, stratified, wished
 from overread_learn.depth.cache import PATCHES
 from overread_learn.experiment.comparison import OtherRules, commit, write
 from overread_learn.experiment.learner import use_threads
-from overread_learn.experiment.material import Material, Subset
+from overread_learn.experiment.material import FixedPatches, Material, Subset
 from overread_learn.experiment.processes import CONTEXT, cores, spread, threads_of
 from overread_learn.experiment.ranks import packed
+from overread_learn.finetune import patches_each
 
 __all__ = ["VALIDATION", "DepthStudy", "cohort", "held", "train"]
 
 VALIDATION = 300
 """Validation candidates of a study at most, classes in proportion: all of IDRiD's, after each of 24 epochs, would take
 three times as long as the learning itself."""
+
+VALIDATION_PATCHES = 4096
+"""Validation patches at most, for they are kept in memory and scored after each epoch: beyond it fewer of each
+candidate's m are used. A polyp has 120 patches of 77 kB."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +82,7 @@ class DepthStudy:
         """
         if not self.file.exists():
             return {}
-        kept, ours = json.loads(self.file.read_text(encoding="utf-8")), self.setting()
+        kept, ours = _table(self.file), self.setting()
         # What an older version began does not say of which images.
         theirs = {"images_sha256": ours["images_sha256"], **kept["setting"]}
         other = [name for name in ours if theirs.get(name) != ours[name]]
@@ -129,18 +133,34 @@ def train(material: Material) -> Subset:
     return Subset(material, _learning(material))
 
 
-def held(material: Material, side: NDArray[np.bool_], most: int | None = None) -> Held:
-    """Return the candidates of one side, ``material.validation`` or ``material.test``, with their fixed patches.
+def held(material: Material, most: int | None = None) -> Held:
+    """Return the validation patients' candidates with their fixed patches, `VALIDATION_PATCHES` in all at most.
 
-    Where there are more than ``most`` they are drawn, always the same ones, the classes in proportion.
+    Where there are more than ``most`` they are drawn, always the same ones, the classes in proportion; two patients
+    of each class stay, where there are two, for without them an AUC has no standard error.
     """
-    found = np.flatnonzero(side)
-    places = np.sort(found[stratified(material.labels[found], seed=0)[:most]]).tolist()
+    found = np.flatnonzero(material.validation)
+    order = _two_patients_first(material, found[stratified(material.labels[found], seed=0)].tolist())
+    places = sorted(order[:most])
+    each = patches_each(material.application.patches, len(places), VALIDATION_PATCHES)
     return Held(
-        [material.patches(index) for index in places],
+        [material.patches(index, each) for index in places],
         material.labels[places],
         [material.patients[index] for index in places],
     )
+
+
+def _two_patients_first(material: Material, places: Sequence[int]) -> list[int]:
+    """Return the places with one of each of two patients of every class at their head, the order kept otherwise."""
+    having: dict[int, set[str]] = {}
+    first = []
+    for at in places:
+        own = having.setdefault(int(material.labels[at]), set())
+        if len(own) < 2 and material.patients[at] not in own:
+            own.add(material.patients[at])
+            first.append(at)
+    ahead = set(first)
+    return [*first, *(at for at in places if at not in ahead)]
 
 
 def cohort(material: Material) -> Cohort:
@@ -148,9 +168,26 @@ def cohort(material: Material) -> Cohort:
     return Cohort(
         train(material),
         [material.patients[index] for index in _learning(material)],
-        held(material, material.validation, VALIDATION),
-        held(material, material.test),
+        held(material, VALIDATION),
+        _tested(material),
     )
+
+
+def _tested(material: Material) -> Held:
+    """Return all test candidates; they are judged once, so their patches are cut then and need no memory before."""
+    places = np.flatnonzero(material.test).tolist()
+    patients = [material.patients[index] for index in places]
+    return Held(FixedPatches(material, places), material.labels[places], patients)
+
+
+def _table(file: Path) -> dict[str, Any]:
+    """Read a study's file. Raises ValueError where it is none."""
+    try:
+        table: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+        _ = table["setting"]["scratch"], [_place(row) for row in table["findings"]]
+    except (ValueError, TypeError, KeyError) as error:
+        raise ValueError(f"{file} is not of a study of depths; remove it, or name another --out") from error
+    return table
 
 
 def _learning(material: Material) -> list[int]:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from overread_learn.experiment.learner import Learner, Scored
-from overread_learn.finetune import finetune
+from overread_learn.finetune import Recipe, finetune
 from overread_learn.nets import Classifier
 
 __all__ = ["HeadLearner"]
@@ -80,6 +80,10 @@ class HeadLearner(Learner):
         indices = sorted(answers)
         samples = _Rows(self._embeddings(), indices, np.array([answers[index] for index in indices], np.int64))
         return finetune(parent, samples, None, self.learning(phase, seed)).model
+
+    def learning(self, phase: str, seed: int) -> Recipe:
+        """Return how the protocol learns in a phase: from scratch as in the first, for no start here knows anything."""
+        return super().learning("first" if phase == "scratch" else phase, seed)
 
     def score(self, model: Classifier, indices: Sequence[int]) -> Scored:
         """Score candidates from their embeddings."""

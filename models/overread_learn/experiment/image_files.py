@@ -25,6 +25,8 @@ _DEEP = re.compile(r";(12|16|32)")
 """In the name of how a file stores a pixel: more bits a channel than RGB has in Pillow."""
 _SAMPLE_FORMAT, _UNSIGNED, _SIGNED = 339, 1, 2
 """A TIFF's tag, and its values; Pillow reads 32 bits as signed and 8 bits as unsigned, whatever it says."""
+_PREVIEWS = "MPO"
+"""Pillow's name for a phone's JPEG with further images behind the first: previews and depths of the same scene."""
 _alone = threading.Lock()
 
 
@@ -35,8 +37,8 @@ def read_image(file: Path) -> NDArray[Any]:
     or 16 bits is stretched to 16); colour and palettes come as RGB of 8 bits, without transparency. JPEG 2000 and AVIF
     in colour of more than 8 bits lose the rest unseen, for Pillow does not say how deep they are.
 
-    Raises NotACandidateSet, which names the file, where it can't be read, has more than `MOST_PIXELS`, or has colour
-    (or grey with transparency) of more than 8 bits a channel.
+    Raises NotACandidateSet, which names the file, where it can't be read, has more than `MOST_PIXELS`, holds several
+    images (pages, frames), or has colour (or grey with transparency) of more than 8 bits a channel.
     """
     try:
         return _array(file) if file.suffix == ".npy" else _picture(file)
@@ -59,6 +61,9 @@ def _picture(file: Path) -> NDArray[Any]:
         image = Image.open(file)  # reads the header alone
     with image:
         _limit(file, image.width * image.height)
+        frames = getattr(image, "n_frames", 1)
+        if frames > 1 and image.format != _PREVIEWS:
+            raise NotACandidateSet(f"{file}: {frames} images in one file, of which the first would be read; part them")
         if image.mode not in _GREY and _deeper(image):
             raise NotACandidateSet(
                 f"{file}: more than 8 bits a channel, of which 8 would be left; bring it to 8 bits, or give it as .npy"

@@ -2,10 +2,10 @@
 
 import json
 import secrets
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, BinaryIO, NamedTuple, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +18,7 @@ from overread_learn.experiment.sides import check_labels
 from overread_learn.files import whole, write_whole
 from overread_learn.patches import Prepared, augment, cut, neighbourhood, prepare
 
-__all__ = ["Material", "Subset", "gather"]
+__all__ = ["FixedPatches", "Material", "Subset", "gather"]
 
 FORMAT = 3
 """Of the files in the folder: what an older version gathered is gathered again."""
@@ -78,6 +78,28 @@ class Material:
         return Prepared(np.asarray(pixels), piece.scale)
 
 
+class FixedPatches(Sequence[NDArray[np.float32]]):
+    """The fixed patches of some candidates, (m, 3, s, s) each, cut when they are asked for and not kept."""
+
+    def __init__(self, material: Material, indices: Sequence[int]) -> None:
+        self._material, self._indices = material, indices
+
+    def __len__(self) -> int:
+        return len(self._indices)
+
+    @overload
+    def __getitem__(self, at: int) -> NDArray[np.float32]: ...
+
+    @overload
+    def __getitem__(self, at: slice) -> "FixedPatches": ...
+
+    def __getitem__(self, at: int | slice) -> "NDArray[np.float32] | FixedPatches":
+        """Cut those of one candidate."""
+        if isinstance(at, slice):
+            return FixedPatches(self._material, self._indices[at])
+        return self._material.patches(self._indices[at])
+
+
 class Subset:
     """Some candidates of a material, as samples to learn from; ``labels`` (n,) may differ from the truth."""
 
@@ -123,7 +145,7 @@ def gather(
         for number, (name, mine) in enumerate(groupby(rows, key=lambda row: row.image), 1):
             prints[name] = fingerprint(files[name])
             prepared = _ready(files[name], application)
-            pieces.extend(_write(file, row, prepared, application) for row in mine)
+            pieces.extend(_written(file, list(mine), prepared, application))
             if on_image:
                 on_image(number, len(files))
         if renewed(prints, files) is None:
@@ -171,17 +193,27 @@ def _keep(folder: Path, table: Mapping[str, Any]) -> None:
     write_whole(folder / "material.json", json.dumps(table).encode(), mode=0o644)
 
 
-def _write(file: BinaryIO, row: Row, prepared: Prepared, application: Application) -> _Piece:
-    try:
-        piece, x, y = neighbourhood(prepared, row.x, row.y, application)
-    except ValueError as error:
-        raise NotACandidateSet(f"candidates.csv: {row.candidate}: {error}") from error
-    pixels = np.ascontiguousarray(piece.pixels)
-    shape = (pixels.shape[0], pixels.shape[1], pixels.shape[2])
-    written = _Piece(file.tell(), shape, pixels.dtype.str, piece.scale, x, y)
-    file.write(pixels.tobytes())
+def _written(file: BinaryIO, rows: Sequence[Row], prepared: Prepared, application: Application) -> Iterator[_Piece]:
+    """Write the pieces of one image's candidates; one that is the image itself is written for all of them once."""
+    whole_at: int | None = None
+    for row in rows:
+        try:
+            piece, x, y = neighbourhood(prepared, row.x, row.y, application)
+        except ValueError as error:
+            raise NotACandidateSet(f"candidates.csv: {row.candidate}: {error}") from error
+        height, width, channels = piece.pixels.shape
+        shared = piece.pixels is prepared.pixels
+        at = whole_at if shared and whole_at is not None else _append(file, piece.pixels)
+        whole_at = at if shared else whole_at
+        yield _Piece(at, (height, width, channels), piece.pixels.dtype.str, piece.scale, x, y)
+
+
+def _append(file: BinaryIO, pixels: NDArray[Any]) -> int:
+    """Write pixels, and return where they begin."""
+    at = file.tell()
+    file.write(np.ascontiguousarray(pixels).tobytes())
     file.write(bytes(-file.tell() % 8))  # a view of floats wants an aligned start
-    return written
+    return at
 
 
 def _ready(file: Path, application: Application) -> Prepared:

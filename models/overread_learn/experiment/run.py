@@ -213,8 +213,9 @@ def _learn(learner: Learner, chosen: Strategy, state: _State, seed: int) -> _Sta
     else:
         parent = state.model if planned.start == "parent" else learner.start(state.seed)
     learning = {indices[place]: int(labels[place]) for place in planned.indices}
+    phase = chosen.phase(learnt=bool(state.learnt) and planned.start == "parent")
     try:
-        model = learner.fit(parent, learning, seed=seed, phase=chosen.phase(learnt=bool(state.learnt)))
+        model = learner.fit(parent, learning, seed=seed, phase=phase)
     except OneClass:
         return state
     return state._replace(model=model, learnt=frozenset(indices))

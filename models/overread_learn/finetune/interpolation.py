@@ -18,6 +18,7 @@ from overread_learn.finetune.order import batches
 from overread_learn.finetune.predict import probabilities, tensor
 from overread_learn.finetune.step import learning_norms
 from overread_learn.finetune.terms import Recipe, Samples, Validation
+from overread_learn.nets.blocks import freeze
 from overread_learn.nets.classifier import Classifier
 
 __all__ = ["SHARES", "Interpolated", "choose", "interpolate", "reestimate"]
@@ -89,12 +90,14 @@ def choose(
     validation: Validation,
     recipe: Recipe,
     shares: Sequence[float] = SHARES,
+    depth: int | None = None,
 ) -> Interpolated:
     """Return the network between two with the best validation AUC.
 
     Equal AUCs go to the smaller share: what is in use changes no more than the evidence asks. 0 and 1 are the two
-    networks as they are; in between the statistics are estimated again. Raises ValueError where the networks are not
-    of one kind or a share is not in 0..1, OneClass where validation lacks a class.
+    networks as they are; in between the statistics are estimated again, where no more than the last ``depth`` blocks
+    learnt (None: all) theirs alone. Raises ValueError where the networks are not of one kind, a share is not in 0..1 or
+    there is no such depth, OneClass where validation lacks a class.
     """
     if not shares or min(shares) < 0 or max(shares) > 1:
         raise ValueError(f"shares must be in 0..1, got {list(shares)}")
@@ -102,7 +105,10 @@ def choose(
     for share in sorted(shares):
         between = interpolate(deployed, new, share)
         if 0 < share < 1:
+            if depth is not None:
+                freeze(between, depth)
             reestimate(between, train, recipe)
+            between.requires_grad_(True)
         models.append(between)
         tried.append((share, macro_auc(validation[1], probabilities(between, validation[0]))))
     best = int(np.argmax([figure for _, figure in tried]))  # the first of equals

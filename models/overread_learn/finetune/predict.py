@@ -1,6 +1,6 @@
 """What a network says about candidates: the logits of their patches, and the mean probabilities."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 import torch
@@ -8,9 +8,10 @@ from numpy.typing import NDArray
 
 from overread_learn.nets.classifier import Classifier
 
-__all__ = ["device_of", "logits", "probabilities", "tensor"]
+__all__ = ["device_of", "groups", "logits", "patches_each", "probabilities", "tensor"]
 
-SCORED_AT_ONCE = 256
+AT_ONCE = 256
+"""Patches that go through a network together."""
 IMAGES = 4
 """Dimensions of a batch of patches, (n, 3, s, s)."""
 
@@ -18,16 +19,29 @@ IMAGES = 4
 def logits(model: Classifier, candidates: Sequence[NDArray[np.float32]]) -> list[NDArray[np.float64]]:
     """Return the logits of each candidate's patches, (m_i, 3, s, s) to (m_i, classes). The model ends in eval mode."""
     model.eval()
-    patches = np.concatenate(candidates)
-    with torch.inference_mode():
-        found = torch.cat(
-            [
-                model(tensor(model, patches[start : start + SCORED_AT_ONCE])).double()
-                for start in range(0, len(patches), SCORED_AT_ONCE)
-            ]
-        )
-    ends = np.cumsum([len(candidate) for candidate in candidates])[:-1]
-    return np.split(found.cpu().numpy(), ends)
+    found: list[NDArray[np.float64]] = []
+    for group in groups(candidates):
+        with torch.inference_mode():
+            said = model(tensor(model, np.concatenate(group))).double().cpu().numpy()
+        found += np.split(said, np.cumsum([len(candidate) for candidate in group])[:-1])
+    return found
+
+
+def groups(candidates: Iterable[NDArray[np.float32]]) -> Iterator[list[NDArray[np.float32]]]:
+    """Gather candidates' patches until there are enough to go through a network together."""
+    group: list[NDArray[np.float32]] = []
+    for candidate in candidates:
+        group.append(candidate)
+        if sum(len(one) for one in group) >= AT_ONCE:
+            yield group
+            group = []
+    if group:
+        yield group
+
+
+def patches_each(patches: int, candidates: int, most: int) -> int:
+    """Return how many of each candidate's patches to score, so that they are ``most`` in all; at least one."""
+    return max(1, min(patches, most // max(candidates, 1)))
 
 
 def probabilities(model: Classifier, candidates: Sequence[NDArray[np.float32]]) -> NDArray[np.float64]:

@@ -27,7 +27,7 @@ class Strategy:
     learns: str
     """Letters of L, Q, H, and R for the reservoir."""
     active: bool = True
-    """Whether the paper pairs it with active selection; RFT's labels are drawn at random."""
+    """Whether it learns from what was picked; RFT is what AFT is, from labels that were drawn at random."""
 
 
 STRATEGIES: Mapping[str, Strategy] = MappingProxyType(

@@ -17,6 +17,7 @@ from overread.core.events import Place
 from overread.core.splits import Split
 from overread.pacs.views import View, Views
 from overread.trainer.tables import trainer_labels
+from overread_learn.finetune import patches_each
 from overread_learn.patches import augment, cut
 
 VALIDATION_PATCHES = 2048
@@ -96,7 +97,7 @@ def fixed_patches(
 ) -> tuple[list[NDArray[np.float32]], NDArray[np.int64], list[str]]:
     """Return each candidate's fixed patches (m', 3, s, s), its label (n,) and its patient (n,), for validation."""
     application = views.application
-    most = max(1, min(application.patches, VALIDATION_PATCHES // max(len(labels), 1)))
+    most = patches_each(application.patches, len(labels), VALIDATION_PATCHES)
     kept = _viewed(views, labels)
     patches = [cut(view.prepared, view.x, view.y, application, view.spacing_mm)[:most].copy() for _, view in kept]
     truth = np.array([one.label for one, _ in kept], np.int64)

@@ -141,7 +141,8 @@ def learn(
     fitted = _fit(networks.start, train, terms, depth, checkpoint)
     learnt = Learnt(fitted.model, fitted.auc_validation, fitted.best_epoch, len(train), depth=depth)
     if settings.interpolate and networks.deployed:
-        between = choose(networks.start, learnt.model, train, terms.validation, terms.recipe, SHARES)
+        held_on = (networks.start, learnt.model, train, terms.validation, terms.recipe)
+        between = choose(*held_on, SHARES, depth.blocks)
         learnt = learnt._replace(model=between.model, auc_validation=between.auc, share=between.share)
     if networks.m0:
         learnt = _unless_drifted(learnt, networks.m0, samples, terms, settings.drift_margin, restarting)
