@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,9 +14,10 @@ from overread import config
 from overread.core.splits import Split
 from overread.registry import WEIGHTS_FILE
 from overread.trainer import depth as depths
+from overread.trainer import learning
 from overread_learn.depth import shallowest
 from overread_learn.finetune import step
-from overread_learn.nets import from_bytes
+from overread_learn.nets import build, from_bytes
 from overread_learn.nets.blocks import freeze
 from trainer.room import Room
 
@@ -69,6 +71,22 @@ def test_a_set_depth_leaves_the_trunk_as_it_was(room: Room) -> None:
     network = from_bytes(content)
     freeze(network, 2)
     assert changed(room) == {name for name, value in network.named_parameters() if value.requires_grad}
+
+
+def test_what_did_not_learn_keeps_its_statistics_when_weights_are_interpolated(
+    room: Room, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch.save(build("resnet18", 2, None, seed=0).net.state_dict(), tmp_path / "resnet18.pth")
+    monkeypatch.setattr(learning, "SHARES", (0.5,))
+    begin(room, depth=1, arch="resnet18", weights=tmp_path / "resnet18.pth", epochs=1)
+    learn(room)
+    room.label(100, [1, 0])
+    learn(room)
+    tags, _ = facts(room)
+    assert tags["interpolated"] == "0.5"
+    before, after = weights(room, 2), weights(room, 3)
+    assert torch.equal(before["net.bn1.running_mean"], after["net.bn1.running_mean"])
+    assert not torch.equal(before["net.fc.weight"], after["net.fc.weight"])
 
 
 def test_unless_it_is_set_all_layers_learn(room: Room) -> None:
@@ -135,11 +153,11 @@ def test_a_depth_that_cannot_be_is_refused_at_the_start(depth: Any) -> None:
 
 def test_a_round_that_is_killed_in_its_search_repeats_no_epoch(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
     epochs = []
-    learning = step._epoch
+    one_epoch = step._epoch
 
     def counted(*given: Any) -> float:
         epochs.append(1)
-        return learning(*given)
+        return one_epoch(*given)
 
     offered = []
 
