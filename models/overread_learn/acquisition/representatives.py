@@ -17,6 +17,7 @@ from threadpoolctl import threadpool_limits
 from overread_learn.acquisition.grounds import Apart, Gradient, Typical
 
 __all__ = [
+    "LOOK_AT_LABELLED",
     "Clusters",
     "Seeds",
     "apart",
@@ -25,6 +26,9 @@ __all__ = [
     "residuals",
     "seeds",
 ]
+
+LOOK_AT_LABELLED = frozenset({"coreset", "typiclust"})
+"""Draws that keep away from what is labelled, and so look at its embeddings."""
 
 NEIGHBOURS = 20
 """Nearest neighbours over which typicality is taken (Hacohen et al., 2022, Section 3)."""
