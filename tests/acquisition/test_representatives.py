@@ -5,7 +5,7 @@ import pytest
 from numpy.typing import NDArray
 
 from overread_learn.acquisition import representatives
-from overread_learn.acquisition.representatives import NEIGHBOURS, badge, coreset, typiclust
+from overread_learn.acquisition.representatives import NEIGHBOURS, clustered, coreset, residuals, seeds
 
 
 def softmax(logits: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -35,7 +35,7 @@ def test_badge_is_kmeans_plus_plus_on_gradients(classes: int, kind: type[np.floa
     rng = np.random.default_rng(classes)
     p, h = softmax(rng.normal(size=(80, classes)) * 2), rng.normal(size=(80, 6)).astype(kind)
     for seed in range(10):
-        found = badge(p, h, 25, np.random.default_rng(seed))
+        found = seeds(residuals(p), h, 25, np.random.default_rng(seed)).chosen
         assert found == badge_as_written(p, h.astype(float), 25, seed)
         assert len(set(found)) == 25
 
@@ -45,7 +45,7 @@ def test_badge_takes_one_of_each_kind_before_a_second() -> None:
     h = np.repeat(np.array([[1.0, 0, 0], [0, 1, 0], [0, 0, 1], [1, 1, 1]]), 10, axis=0)
     p = np.tile([[0.6, 0.4]], (40, 1))
     for seed in range(20):
-        found = badge(p, h, 6, np.random.default_rng(seed))
+        found = seeds(residuals(p), h, 6, np.random.default_rng(seed)).chosen
         assert sorted(place // 10 for place in found[:4]) == [0, 1, 2, 3]
         assert len(set(found)) == 6
 
@@ -53,9 +53,9 @@ def test_badge_takes_one_of_each_kind_before_a_second() -> None:
 def test_badge_where_the_network_is_sure_of_all() -> None:
     p = np.tile([[1.0, 0.0]], (9, 1))
     h = np.random.default_rng(0).normal(size=(9, 3))
-    assert len(set(badge(p, h, 5, np.random.default_rng(0)))) == 5
-    assert sorted(badge(p, h, 50, np.random.default_rng(0))) == list(range(9))
-    firsts = {tuple(badge(p, h, 5, np.random.default_rng(seed))[1:]) for seed in range(9)}
+    assert len(set(seeds(residuals(p), h, 5, np.random.default_rng(0)).chosen)) == 5
+    assert sorted(seeds(residuals(p), h, 50, np.random.default_rng(0)).chosen) == list(range(9))
+    firsts = {tuple(seeds(residuals(p), h, 5, np.random.default_rng(seed)).chosen[1:]) for seed in range(9)}
     assert len(firsts) > 1
 
 
@@ -101,63 +101,63 @@ def typical(h: NDArray[np.float64], members: NDArray[np.int64]) -> int:
 @pytest.mark.parametrize("seed", range(5))
 def test_typiclust_takes_the_most_typical_of_each_cluster_the_largest_first(seed: int) -> None:
     h, of = mixture(seed)
-    assert typiclust(h, None, 4, seed) == [typical(h, np.flatnonzero(of == each)) for each in range(4)]
+    assert clustered(h, None, 4, seed).chosen == [typical(h, np.flatnonzero(of == each)) for each in range(4)]
 
 
 def test_typiclust_goes_where_no_label_is() -> None:
     h, of = mixture()
     labelled = CENTRES[[0, 2]] * 3  # its length says nothing
-    found = typiclust(h, labelled, 2, 0)
+    found = clustered(h, labelled, 2, 0).chosen
     assert of[found].tolist() == [1, 3]
 
 
 def test_typiclust_does_not_ask_in_which_order_the_answers_came() -> None:
     rng = np.random.default_rng(0)
     h, labelled = rng.normal(size=(40, 4)), rng.normal(size=(60, 4))
-    assert len({tuple(typiclust(h, rng.permutation(labelled), 8, 0)) for _ in range(8)}) == 1
+    assert len({tuple(clustered(h, rng.permutation(labelled), 8, 0).chosen) for _ in range(8)}) == 1
 
 
 def test_typiclust_avoids_outliers_and_tiny_clusters() -> None:
     h, of = mixture()
     strays = np.array([[-9.0, 1, 0, 0], [-9, 0, 1, 0]])
-    found = typiclust(np.concatenate([h, strays]), None, 5, 0)
+    found = clustered(np.concatenate([h, strays]), None, 5, 0).chosen
     assert max(found) < len(h)
     assert set(of[found].tolist()) == {0, 1, 2, 3}
     # They come when nothing else is left.
-    assert sorted(typiclust(np.concatenate([h, strays]), None, 100, 0)) == list(range(len(h) + 2))
+    assert sorted(clustered(np.concatenate([h, strays]), None, 100, 0).chosen) == list(range(len(h) + 2))
 
 
 def test_typiclust_with_many_clusters_and_with_equal_candidates() -> None:
     h = np.random.default_rng(0).normal(size=(400, 6))
-    found = typiclust(h, None, 80, 3)
+    found = clustered(h, None, 80, 3).chosen
     assert len(set(found)) == 80
-    assert found == typiclust(h, None, 80, 3)
-    assert found != typiclust(h, None, 80, 4)
-    assert sorted(typiclust(np.ones((6, 2)), np.ones((3, 2)), 6, 0)) == list(range(6))
-    assert typiclust(np.zeros((1, 2)), None, 1, 2**40) == [0]
+    assert found == clustered(h, None, 80, 3).chosen
+    assert found != clustered(h, None, 80, 4).chosen
+    assert sorted(clustered(np.ones((6, 2)), np.ones((3, 2)), 6, 0).chosen) == list(range(6))
+    assert clustered(np.zeros((1, 2)), None, 1, 2**40).chosen == [0]
 
 
 def test_typicality_in_blocks_is_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     h, _ = mixture()
-    whole = typiclust(h, None, 30, 0)
+    whole = clustered(h, None, 30, 0).chosen
     monkeypatch.setattr(representatives, "BLOCK", 7)
-    assert typiclust(h, None, 30, 0) == whole
+    assert clustered(h, None, 30, 0).chosen == whole
 
 
 def test_a_crowd_stands_for_a_large_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
     h, of = mixture()
     monkeypatch.setattr(representatives, "CROWD", 10)
-    found = typiclust(h, None, 4, 0)
+    found = clustered(h, None, 4, 0).chosen
     assert of[found].tolist() == [0, 1, 2, 3]
     assert found[0] == typical(h, np.arange(0, 30, 3))
-    assert sorted(typiclust(h, None, 73, 0)) == list(range(73))
+    assert sorted(clustered(h, None, 73, 0).chosen) == list(range(73))
 
 
 def test_typicality_of_a_large_cluster_takes_no_memory_with_its_square() -> None:
     h = 1 + np.random.default_rng(0).random((12_000, 2)) / 10
     tracemalloc.start()
     try:
-        typiclust(h, None, 1, 0)
+        clustered(h, None, 1, 0)
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()

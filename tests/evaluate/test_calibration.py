@@ -5,7 +5,8 @@ from scipy.optimize import minimize_scalar
 from sklearn.calibration import calibration_curve
 from sklearn.metrics import brier_score_loss, log_loss
 
-from overread_learn.evaluate import brier, ece, reliability, temperature, tempered
+from overread_learn.evaluate import brier, ece, reliability, temperature
+from overread_learn.scoring import softmax
 
 
 def multiclass(seed: int, count: int = 4000, classes: int = 3) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
@@ -52,9 +53,8 @@ def test_the_temperature_that_made_the_labels_is_found(classes: int) -> None:
     for factor in (0.2, 3.0):
         assert temperature(labels, factor * logits) == pytest.approx(factor * temperature(labels, logits), rel=1e-3)
     too_sure = 3 * logits
-    fitted = tempered(too_sure, temperature(labels, too_sure))
-    assert ece(labels, fitted) < 0.03
-    assert ece(labels, tempered(too_sure)) > 0.1
+    assert ece(labels, softmax(too_sure / temperature(labels, too_sure))) < 0.03
+    assert ece(labels, softmax(too_sure)) > 0.1
 
 
 def test_it_is_the_least_log_loss() -> None:
@@ -67,12 +67,10 @@ def test_it_is_the_least_log_loss() -> None:
     ]
 
     def cost(t: float) -> float:
-        return float(log_loss(labels, tempered(logits, t)))
+        return float(log_loss(labels, [softmax(one / t).mean(axis=0) for one in logits]))
 
     expected = minimize_scalar(cost, bounds=(0.1, 20), method="bounded").x
     assert temperature(labels, logits) == pytest.approx(expected, rel=1e-3)
-    one_by_one = [np.exp(one / 2) / np.exp(one / 2).sum(axis=1, keepdims=True) for one in logits]
-    assert np.allclose(tempered(logits, 2), [one.mean(axis=0) for one in one_by_one])
 
 
 def test_extremes_stay_finite() -> None:
@@ -80,7 +78,7 @@ def test_extremes_stay_finite() -> None:
     assert 1 / 10 <= temperature([0, 1], right) <= 10  # any would do
     assert temperature([0, 1], right / 1e4) == pytest.approx(1 / 10, rel=1e-3)  # the surest that is allowed
     assert temperature([1, 0], right / 1e4) == pytest.approx(10, rel=1e-3)  # all wrong: the least sure
-    assert tempered(right).tolist() == [[1, 0], [0, 1]]
+    assert softmax(right).tolist() == [[1, 0], [0, 1]]
 
 
 def test_what_is_refused() -> None:

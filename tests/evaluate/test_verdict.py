@@ -3,6 +3,7 @@ import json
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from sklearn.metrics import confusion_matrix
 
 from overread_learn.evaluate import (
     TooFewPatients,
@@ -36,7 +37,7 @@ def looked(owner: NDArray[np.str_], extra: int = 0, missed: list[str] | int = 0)
 
 def test_two_classes() -> None:
     truth, p, owner = cases(2)
-    facts = verdict(truth, p, owner, looked(owner), ("no", "yes"))
+    facts = verdict(truth, p, owner, looked(owner), ("no", "yes"), 0.5)
     known = clustered_auc(truth, p[:, 1], owner)
     assert facts["auc_interval"] == (known.lower, known.upper)
     assert facts["auc"] == pytest.approx(known.value)
@@ -61,7 +62,7 @@ def plain(name: str, cases: Cases, drawn: NDArray[np.intp], images: int) -> floa
 def test_intervals_are_those_of_patients_drawn_whole(name: str) -> None:
     """Every patient has an image; five more have one without a candidate, and are drawn too."""
     made = cases(2)
-    facts = verdict(made[0], made[1], made[2], looked(made[2], extra=5), ("no", "yes"))
+    facts = verdict(made[0], made[1], made[2], looked(made[2], extra=5), ("no", "yes"), 0.5)
     rng = np.random.default_rng(9)
     values = []
     for _ in range(1000):
@@ -72,9 +73,82 @@ def test_intervals_are_those_of_patients_drawn_whole(name: str) -> None:
     assert facts[f"{name}_interval"] == pytest.approx(expected, abs=0.15 * np.ptp(expected))
 
 
+# At the operating point
+
+
+@pytest.mark.parametrize("point", [0.3, 0.5, 0.8])
+def test_candidates_are_called_positive_from_the_operating_point_on(point: float) -> None:
+    truth, p, owner = cases(2)
+    p[np.flatnonzero(truth == 1)[0], 1] = point  # from it on: itself too
+    facts = verdict(truth, p, owner, looked(owner), ("no", "yes"), point)
+    (rejected, alarms), (missed, hits) = confusion_matrix(truth, p[:, 1] >= point)
+    assert (facts["operating_point"], facts["called"]) == (point, hits + alarms)
+    shares = [facts["sensitivity"], facts["specificity"], facts["positive_predictive_value"]]
+    assert shares == pytest.approx([hits / (hits + missed), rejected / (rejected + alarms), hits / (hits + alarms)])
+    roc = facts["curves"]["roc"]
+    places = [at for at, threshold in enumerate(roc["thresholds"]) if threshold is not None and threshold >= point]
+    assert (roc["fpr"][places[-1]], roc["tpr"][places[-1]]) == pytest.approx((1 - shares[1], shares[0]))
+
+
+@pytest.mark.parametrize("point", [0.3, 0.5])
+def test_their_intervals_are_those_of_patients_drawn_whole(point: float) -> None:
+    truth, p, owner = cases(2)
+    facts = verdict(truth, p, owner, looked(owner), ("no", "yes"), point)
+    called = (p[:, 1] >= point).reshape(20, 8)
+    positive = (truth == 1).reshape(20, 8)
+    drawn = np.random.default_rng(9).integers(0, 20, (1000, 20))
+    for name, those, right in (
+        ("sensitivity", positive, called),
+        ("specificity", ~positive, ~called),
+        ("positive_predictive_value", called, positive),
+    ):
+        values = (those & right).sum(1)[drawn].sum(1) / those.sum(1)[drawn].sum(1)
+        expected = np.quantile(values, [0.025, 0.975])
+        assert facts[f"{name}_interval"] == pytest.approx(expected, abs=0.15 * np.ptp(expected))
+
+
+@pytest.mark.parametrize(
+    ("called", "value", "interval"),
+    [
+        ({}, None, None),  # nothing to be right about
+        ({0: "a hit", 4: "a hit"}, 1, None),
+        ({1: "in vain"}, 0, None),
+        ({0: "a hit", 1: "in vain"}, 1 / 2, None),  # of one patient alone
+        ({0: "a hit", 1: "in vain", 4: "a hit"}, 2 / 3, (1 / 2, 1)),  # 1 draw of 27 has neither, and is drawn again
+    ],
+)
+def test_a_predictive_value_has_an_interval_where_draws_of_patients_can_tell(
+    called: dict[int, str], value: float | None, interval: tuple[float, float] | None
+) -> None:
+    truth, owner, yes = np.tile([1, 0, 0, 1], 3), np.repeat(["a", "b", "c"], 4), np.full(12, 0.25)
+    yes[list(called)] = 0.75
+    facts = verdict(truth, np.stack([1 - yes, yes], axis=1), owner, looked(owner), ("no", "yes"), 0.75)
+    assert facts["called"] == len(called)
+    assert facts["positive_predictive_value"] == value
+    assert facts["positive_predictive_value_interval"] == interval
+    hits = sum(what == "a hit" for what in called.values())
+    assert facts["sensitivity"] == hits / 6
+    assert (facts["sensitivity_interval"] is None) is not bool(hits)
+    assert facts["specificity"] == 1 - (len(called) - hits) / 6
+    assert (facts["specificity_interval"] is None) is (hits == len(called))
+    json.dumps(facts, allow_nan=False)
+
+
+def test_of_three_classes_whatever_is_not_the_first_is_called() -> None:
+    truth, p, owner = cases(3)
+    facts = verdict(truth, p, owner, looked(owner), ("none", "small", "large"), 0.6)
+    (rejected, alarms), (missed, hits) = confusion_matrix(truth > 0, 1 - p[:, 0] >= 0.6)
+    shares = [facts["sensitivity"], facts["specificity"], facts["positive_predictive_value"]]
+    assert shares == pytest.approx([hits / (hits + missed), rejected / (rejected + alarms), hits / (hits + alarms)])
+    assert not any("sensitivity" in one for one in facts["classes"])
+    truth[truth == 0] = 1
+    facts = verdict(truth, p, owner, looked(owner), ("none", "small", "large"), 0.6)
+    assert facts["specificity"] is facts["specificity_interval"] is None
+
+
 def test_the_points_of_the_curves_are_the_figures() -> None:
     truth, p, owner = cases(2)
-    facts = verdict(truth, p, owner, looked(owner, extra=3), ("no", "yes"))
+    facts = verdict(truth, p, owner, looked(owner, extra=3), ("no", "yes"), 0.5)
     curves = json.loads(json.dumps(facts, allow_nan=False))["curves"]
     assert curves.keys() == {"roc", "precision_recall", "froc", "reliability"}
     assert np.trapezoid(curves["roc"]["tpr"], curves["roc"]["fpr"]) == pytest.approx(facts["auc"])
@@ -91,7 +165,7 @@ def test_the_points_of_the_curves_are_the_figures() -> None:
 
 def test_three_classes_are_told_one_by_one() -> None:
     truth, p, owner = cases(3)
-    facts = verdict(truth, p, owner, looked(owner), ("none", "small", "large"))
+    facts = verdict(truth, p, owner, looked(owner), ("none", "small", "large"), 0.5)
     assert facts["auc"] == pytest.approx(macro_auc(truth, p))
     lower, upper = facts["auc_interval"]
     assert lower < facts["auc"] < upper
@@ -111,7 +185,7 @@ def test_three_classes_are_told_one_by_one() -> None:
 def test_a_class_of_nobody_is_named_and_one_of_a_single_patient_has_no_interval() -> None:
     truth, p, owner = cases(4)
     truth[(truth > 1) | ((truth == 1) & (owner != "p3"))] = 0
-    facts = verdict(truth, p, owner, looked(owner), ("a", "b", "c", "d"))
+    facts = verdict(truth, p, owner, looked(owner), ("a", "b", "c", "d"), 0.5)
     assert [one["n_pos"] for one in facts["classes"]][2:] == [0, 0]
     assert facts["classes"][1]["auc"] is not None
     assert facts["classes"][1]["auc_interval"] is facts["classes"][1]["average_precision_interval"] is None
@@ -121,9 +195,9 @@ def test_a_class_of_nobody_is_named_and_one_of_a_single_patient_has_no_interval(
 
 def test_missed_lesions_have_an_interval_where_it_is_known_whose_they_are() -> None:
     truth, p, owner = cases(2)
-    nobodys = verdict(truth, p, owner, looked(owner, missed=30), ("no", "yes"))
-    of_one = verdict(truth, p, owner, looked(owner, missed=["p0"] * 30), ("no", "yes"))
-    none = verdict(truth, p, owner, looked(owner), ("no", "yes"))
+    nobodys = verdict(truth, p, owner, looked(owner, missed=30), ("no", "yes"), 0.5)
+    of_one = verdict(truth, p, owner, looked(owner, missed=["p0"] * 30), ("no", "yes"), 0.5)
+    none = verdict(truth, p, owner, looked(owner), ("no", "yes"), 0.5)
     assert nobodys["cpm"] == of_one["cpm"]
     assert nobodys["cpm"] == pytest.approx(none["cpm"] * truth.sum() / (truth.sum() + 30))
     assert nobodys["cpm_interval"] is None

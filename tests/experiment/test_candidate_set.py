@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 import pytest
@@ -28,9 +29,56 @@ def test_a_patient_has_as_many_rows_of_one_split_as_he_likes(tmp_path: Path, spl
         assert found.side("p") == split
 
 
-def test_a_patient_of_two_splits_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(NotACandidateSet, match="line 3: this patient is in two splits"):
-        made(tmp_path, "a,p,i,validation,1,1,0\nb,p,i,locked,2,2,1\n")
+@pytest.mark.parametrize("other", ["locked", "train"])
+def test_a_patient_of_two_splits_is_refused(tmp_path: Path, other: str) -> None:
+    for patient in ("p15", "p"):  # by their hashes, of train patients the first is for validation, the other isn't
+        with pytest.raises(NotACandidateSet, match="line 3: this patient is in two splits"):
+            made(tmp_path, f"a,{patient},i,validation,1,1,0\nb,{patient},i,{other},2,2,1\n")
+
+
+# Which side patients are on
+
+
+def sides(folder: Path, *splits: str) -> str:
+    """The sides' first letters of patients p00, p01 and so on, of whom the set says this."""
+    folder.mkdir()
+    names = [f"p{number:02}" for number in range(len(splits))]
+    found = made(
+        folder, "".join(f"{one},{one},{one},{split},,,0\n" for one, split in zip(names, splits, strict=True)), *names
+    )
+    return "".join(found.side(name)[0] for name in names)
+
+
+def test_a_set_that_names_no_validation_patient_has_the_sides_it_always_had(tmp_path: Path) -> None:
+    """Published runs rest on them."""
+    quarter = "ttltlttttttltltvtvtt"
+    assert sides(tmp_path / "none", *[""] * 20) == quarter
+    assert sides(tmp_path / "train", *["train"] * 20) == quarter
+    assert sides(tmp_path / "half", *["train", ""] * 10) == quarter
+    assert sides(tmp_path / "both", *["test", "train"] * 10) == "ltltltltltltltlvlvlt"
+    assert sides(tmp_path / "locked", "locked", *["train"] * 5, *[""] * 14) == "l" + "tttttttttttttt" + "vtvtt"
+
+
+def test_a_set_that_names_all_three_sides_has_these(tmp_path: Path) -> None:
+    named = ["validation"] * 10 + ["test"] * 10 + ["train"] * 40
+    assert sides(tmp_path / "set", *named) == "v" * 10 + "l" * 10 + "t" * 40
+
+
+@pytest.mark.parametrize("rest", ["train", ""])
+def test_named_validation_patients_stay_and_the_locked_are_taken_from_the_others(tmp_path: Path, rest: str) -> None:
+    locked = sides(tmp_path / "nobody", *[""] * 60)
+    found = sides(tmp_path / "set", *["validation"] * 20, *[rest] * 40)
+    assert found == "v" * 20 + "".join("l" if side == "l" else "t" for side in locked[20:])
+    assert 5 <= found.count("l") <= 15
+
+
+def test_what_rests_on_a_set_whose_sides_were_changed_is_told_from_what_rests_on_this(tmp_path: Path) -> None:
+    for split, same in (("train", True), ("validation", False)):
+        digest = made(tmp_path, f"a,p,i,{split},1,1,0\n").digest
+        assert (digest == hashlib.sha256((tmp_path / "candidates.csv").read_bytes()).hexdigest()) is same
+
+
+# What is refused
 
 
 def test_an_image_of_two_patients_is_refused(tmp_path: Path) -> None:
@@ -42,6 +90,35 @@ def test_a_column_that_stands_there_twice_is_refused(tmp_path: Path) -> None:
     (tmp_path / "candidates.csv").write_text("candidate_id,patient_id,image_id,split,split\na,p,i,train,test\n")
     with pytest.raises(NotACandidateSet, match="the columns 'split' stand there twice"):
         read(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("head", "row", "values"),
+    [
+        ("label,score", "1,0,85", 6),  # 0,85 was meant for one number, as some countries write it
+        ("label,score", "1", 4),
+        ("split,label", "train", 4),  # the file was cut short
+        ("split,label", "train,1,", 6),
+        ("x,y,label", "3", 4),
+    ],
+)
+def test_a_row_with_values_too_many_or_too_few_is_refused(tmp_path: Path, head: str, row: str, values: int) -> None:
+    made(tmp_path, "a,p,i,,1,1,0\n")
+    text = f"candidate_id,patient_id,image_id,{head}\na,p,i{',' * len(head.split(','))}\n"
+    (tmp_path / "candidates.csv").write_text(text)
+    assert len(read(tmp_path).rows) == 1, "what is empty has its commas"
+    columns = len(head.split(",")) + 3
+    (tmp_path / "candidates.csv").write_text(f"{text}\nb,p,i,{row}")
+    complaint = f"candidates.csv, line 4: {values} values, and there are {columns} columns"
+    with pytest.raises(NotACandidateSet, match=complaint):
+        read(tmp_path)
+
+
+def test_columns_that_may_be_left_out_may_be_left_out(tmp_path: Path) -> None:
+    made(tmp_path, "a,p,i,,1,1,0\n")
+    (tmp_path / "candidates.csv").write_text("candidate_id,patient_id,image_id\na,p,i\n")
+    (row,) = read(tmp_path).rows
+    assert (row.x, row.y, row.label, row.score) == (None, None, None, None)
 
 
 @pytest.mark.parametrize("ends", ["\n", "\r\n", "\r"])

@@ -8,7 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
+from numpy.typing import NDArray
 
 from experiment.console import Console
 from overread_learn.acquisition.arrow import write
@@ -112,6 +115,109 @@ def test_explain_explains_who_chooses_now(learn: Console, mixed: Path) -> None:
     rarest = ("--strategy", "rarest", "--labelled")
     values = [learn(*words, *rarest, counts).facts["c00"]["value"] for counts in ("9,1", "1,9")]
     assert sum(values) == pytest.approx(1), "the class with the fewest labels is another one"
+
+
+# What is labelled, beside a pool's file
+
+
+FAR = np.array([[0, 0], [1, 0], [0, 1], [9, 9]], np.float32)
+"""The middle is nearest to the second or third; from what is labelled at (9, 9) the first is farthest."""
+
+
+@pytest.fixture
+def plain(tmp_path: Path) -> Path:
+    """Four candidates, a, b, c, d, of one patch each."""
+    write(tmp_path / "pool.arrow", "abcd", [np.zeros((1, 2), np.float32)] * 4, list(FAR))
+    return tmp_path / "pool.arrow"
+
+
+def answered(folder: Path, how: str, embeddings: NDArray[Any]) -> Path:
+    """Embeddings of what is labelled, as somebody would have them."""
+    if how == "npy":
+        np.save(folder / "labelled.npy", embeddings)
+        return folder / "labelled.npy"
+    names = [f"labelled {number}" for number in range(len(embeddings))]
+    write(folder / "labelled.arrow", names, [np.zeros((3, 2), np.float32)] * len(names), list(embeddings))
+    if how == "parquet":
+        pq.write_table(pa.ipc.open_file(folder / "labelled.arrow").read_all(), folder / "labelled.parquet")
+    return folder / f"labelled.{how}"
+
+
+@pytest.mark.parametrize("how", ["npy", "arrow", "parquet"])
+def test_coreset_keeps_away_from_what_is_labelled(learn: Console, plain: Path, tmp_path: Path, how: str) -> None:
+    file = answered(tmp_path, how, np.array([[9, 9], [8, 9]], np.float32))
+    words = ("--pool", plain, "--strategy", "coreset", "--budget", "4", "--json", "--labelled", "1,1")
+    said = learn("select", *words, "--labelled-embeddings", file)
+    assert [pick["id"] for pick in said.facts] == ["a", "b", "c", "d"]
+    assert [pick["score"] for pick in said.facts] == pytest.approx([145**0.5, 1, 1, 0])
+    assert not said.err
+    one = learn("explain", "a", *words, "--labelled-embeddings", file).facts["a"]
+    assert one["pick"] == said.facts[0]
+    assert "from the nearest of them" in one["sentence"]
+
+
+def test_typiclust_goes_where_no_label_is(learn: Console, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    h = (np.eye(2) * 9)[np.repeat([0, 1], [12, 8])] + rng.normal(size=(20, 2))
+    write(tmp_path / "two.arrow", map(chr, range(97, 117)), [np.zeros((1, 2))] * 20, list(h))
+    words = ("select", "--pool", tmp_path / "two.arrow", "--strategy", "typiclust", "--budget", "1", "--json")
+    (large,) = learn(*words).facts
+    (other,) = learn(*words, "--labelled-embeddings", answered(tmp_path, "npy", np.array([[5.0, 0.0]]))).facts
+    assert large["id"] < "m" <= other["id"], "the larger cluster, unless it has a label"
+
+
+def test_who_chooses_as_if_nothing_were_labelled_says_so(learn: Console, plain: Path, tmp_path: Path) -> None:
+    file = answered(tmp_path, "npy", FAR)
+    for name, counts, more, warned in (
+        ("coreset", "1,1", (), True),
+        ("typiclust:margin", "2,0", (), True),
+        ("typiclust:margin", "1,1", (), False),
+        ("margin", "1,1", (), False),
+        ("coreset", "0,0", (), False),
+        ("coreset", "1,1", ("--labelled-embeddings", file), False),
+    ):
+        words = ("--pool", plain, "--strategy", name, "--labelled", counts, *more, "--budget", "1", "--json")
+        for command in (("select",), ("explain", "a")):
+            said = learn(*command, *words)
+            assert said.code == 0
+            assert (f"{name.partition(':')[0]} keeps away from what is labelled, and nobody" in said.err) is warned
+
+
+def test_embeddings_of_what_is_labelled_that_do_not_fit_are_refused(
+    learn: Console, plain: Path, dots: Path, network: Path, tmp_path: Path
+) -> None:
+    nan, text, cut = FAR.copy(), tmp_path / "text.npy", tmp_path / "cut.npy"
+    nan[2, 1] = np.nan
+    text.write_text("1,2\n3,4\n")
+    np.save(cut, FAR)
+    cut.write_bytes(cut.read_bytes()[:-4])
+    write(tmp_path / "none.arrow", ["e"], [np.zeros((1, 2))])
+    for number, (given, complaint) in enumerate(
+        (
+            (FAR[:, :1], "embeddings have 2 features, those of the labelled 1"),
+            (nan, "that of 2 is not finite"),
+            (FAR[0], "has float32, (2,); needed are floats, (candidates, features)"),
+            (FAR.astype(int), "has int64, (4, 2); needed are floats"),
+            (FAR[:0], "has float32, (0, 2); needed are floats"),
+            (FAR.astype(object), "allow_pickle=False"),
+            (cut, "cut.npy: "),
+            (text, "text.npy: neither an Arrow IPC file nor a Parquet file"),
+            (tmp_path / "none.arrow", "has no column embedding"),
+            (plain, "4 of {plain} stand in {plain}, to be chosen from; the first is a"),
+            (tmp_path / "nowhere.npy", "nowhere.npy"),
+        )
+    ):
+        file = given
+        if isinstance(given, np.ndarray):
+            file = tmp_path / f"{number}.npy"
+            np.save(file, given)
+        for command in (("select",), ("explain", "a")):
+            said = learn(*command, "--pool", plain, "--strategy", "coreset", "--labelled-embeddings", file)
+            assert (said.code, complaint.format(plain=plain) in said.err) == (2, True), said.err
+            assert len(said.err.splitlines()) == 1
+    said = learn("select", "--pool", dots, "--model", network / "model.onnx", "--labelled-embeddings", plain)
+    assert said.code == 2
+    assert "--labelled-embeddings is for a --pool FILE" in said.err
 
 
 # What is said of wrong words

@@ -15,6 +15,8 @@ import pytest
 
 import overread_learn
 from overread_learn.acquisition.strategy import meaning
+from overread_learn.applications import load
+from overread_learn.bench.chest import APPLICATION
 from overread_learn.experiment.comparison import Comparison, OtherRules, Progress
 from overread_learn.experiment.protocol import Protocol
 
@@ -113,7 +115,9 @@ def test_the_runs_that_are_published_can_be_gone_on_with(tmp_path: Path, pool: s
     contents = {run["protocol"]["images_sha256"] for run in made if "images_sha256" in run["protocol"]}
     assert len(contents) == 1  # the oldest runs do not say of which images
     rules = {**made[0]["protocol"], "images_sha256": contents.pop()}
-    protocol = Protocol(**{**rules, "budgets": tuple(rules["budgets"])})
+    (tmp_path / "chest.toml").write_text(APPLICATION)
+    application = load(tmp_path / "chest.toml" if pool.startswith("chest") else "fundus-microaneurysm")
+    protocol = Protocol(**{**rules, "budgets": tuple(rules["budgets"]), "application": application.to_json()})
     found = Comparison(protocol, tmp_path, None, raw, ["random", "auto"], [0, 1, 2, 3, 4]).read()
     assert len(found) == len(made) + 5  # each by its own name, and `acft` by that of `auto` too
     assert ("random", 0) in found

@@ -17,6 +17,7 @@ from cli.said import Said
 from experiment.console import Console
 from experiment.pages import Page
 from overread_learn.applications import load
+from overread_learn.evaluate.verdict import SHARES
 from overread_learn.export import export
 from overread_learn.nets import build
 
@@ -102,6 +103,9 @@ def test_a_file_says_which_images_whose_and_what_was_missed(evaluate: Evaluate, 
         ("image_id,patient_id\ni00,p09\n", (), "line 2: in candidates.csv this image is of another patient"),
         ("image_id,missed\ni00,-1\n", (), "line 2: missed is a whole number from 0, not '-1'"),
         ("image_id,missed\ni00,1\n", ("--missed", "1"), "leave one out"),
+        ("image_id,patient_id,missed\ni00,p00\n", (), "line 2: 2 values, and there are 3 columns"),
+        ("image_id,missed\ni00,1,5\n", (), "line 2: 3 values, and there are 2 columns"),
+        ("image_id,missed,missed\ni00,1,2\n", (), "the columns 'missed' stand there twice"),
         ("image_id\n\xff\n", (), "not a CSV file in UTF-8"),
         (None, (), "is neither a number nor a file"),
         ("3", (), "--images: 3 are fewer than the 5 that have a judged candidate"),
@@ -149,6 +153,40 @@ def test_three_classes_are_printed_each_against_the_rest(learn: Console, dots: P
     assert "each class against the rest" in said
     rows = [line for line in said.splitlines() if "large" in line]
     assert any("average_precision" in row and " to " in row for row in rows)
+
+
+def test_the_operating_point_is_the_applications(learn: Console, dots: Path, tmp_path: Path) -> None:
+    application = load(dots / "dots.toml")
+    network = build("squeezenet1_1", 2, None, seed=0)
+    words = ("evaluate", "--candidates", dots, "--model", tmp_path / "model.onnx", "--json")
+    export(network, application, tmp_path / "model.onnx", extra={})
+    roc = learn(*words).facts["curves"]["roc"]
+    middle = len(roc["thresholds"]) // 2
+    point = roc["thresholds"][middle]
+    export(network, replace(application, operating_point=point), tmp_path / "model.onnx", extra={})
+    facts = learn(*words, "--page", tmp_path / "page.html").facts
+    assert facts["operating_point"] == point
+    place = (1 - facts["specificity"], facts["sensitivity"])
+    assert place == pytest.approx((roc["fpr"][middle], roc["tpr"][middle]))
+    assert facts["curves"]["roc"] == roc
+    page = Page((tmp_path / "page.html").read_text())
+    (mark,) = (one for one in page.attributes("circle") if one.get("class") == "mark")
+    assert (float(mark["cx"] or 0), float(mark["cy"] or 0)) == pytest.approx(
+        (44 + 420 * place[0], 298 - 286 * place[1]), abs=0.051
+    )
+    assert f"the dot is where a probability of {point:g} is enough" in (tmp_path / "page.html").read_text()
+    table = learn(*words[:-1]).out
+    assert all(name.replace("_", " ") in table.replace("_", " ") for name in SHARES)
+
+
+def test_where_nothing_is_called_that_is_said(learn: Console, dots: Path, tmp_path: Path) -> None:
+    application = replace(load(dots / "dots.toml"), operating_point=1 - 1e-9)
+    export(build("squeezenet1_1", 2, None, seed=0), application, tmp_path / "model.onnx", extra={})
+    said = learn("evaluate", "--candidates", dots, "--model", tmp_path / "model.onnx", "--json")
+    assert (said.facts["called"], said.facts["sensitivity"], said.facts["specificity"]) == (0, 0, 1)
+    assert said.facts["positive_predictive_value"] is said.facts["positive_predictive_value_interval"] is None
+    assert "Nothing is called positive" in said.err
+    assert "No interval of sensitivity, specificity:" in said.err
 
 
 def test_one_patient_with_lesions_gives_figures_without_intervals(

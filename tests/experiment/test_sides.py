@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import torch
 
 from experiment.conftest import TOML
 from experiment.test_command import learn
@@ -12,6 +13,7 @@ from overread_learn.applications import load
 from overread_learn.experiment import candidate_set
 from overread_learn.experiment.candidate_set import CandidateSet, NotACandidateSet
 from overread_learn.experiment.sides import check_held_out, check_labels
+from overread_learn.nets import build
 
 ENOUGH = {"train": "01", "validation": "01", "test": "01"}
 
@@ -70,7 +72,7 @@ def test_where_nothing_is_chosen_no_validation_is_needed(tmp_path: Path) -> None
 
 @pytest.mark.parametrize(("command", "weights"), [("finetune", "none"), ("depth", "weights.pth")])
 def test_the_commands_say_it_before_they_read_an_image(tmp_path: Path, command: str, weights: str) -> None:
-    (tmp_path / "weights.pth").touch()
+    torch.save(build("squeezenet1_1", 2, None, seed=0).net.state_dict(), tmp_path / "weights.pth")
     small(tmp_path / "set", train="0101", test="0011")
     words = ("--candidates", tmp_path / "set", "--application", tmp_path / "set/dots.toml", "--out", tmp_path / "out")
     said = learn(command, *words, "--weights", weights if weights == "none" else tmp_path / weights, fails=True)

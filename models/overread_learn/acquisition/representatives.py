@@ -17,17 +17,18 @@ from threadpoolctl import threadpool_limits
 from overread_learn.acquisition.grounds import Apart, Gradient, Typical
 
 __all__ = [
+    "LOOK_AT_LABELLED",
     "Clusters",
     "Seeds",
     "apart",
-    "badge",
     "clustered",
     "coreset",
-    "farthest_gradients",
     "residuals",
     "seeds",
-    "typiclust",
 ]
+
+LOOK_AT_LABELLED = frozenset({"coreset", "typiclust"})
+"""Draws that keep away from what is labelled, and so look at its embeddings."""
 
 NEIGHBOURS = 20
 """Nearest neighbours over which typicality is taken (Hacohen et al., 2022, Section 3)."""
@@ -41,30 +42,11 @@ BLOCK = 1 << 22
 """Distances held at once."""
 
 
-def badge(
-    probabilities: NDArray[np.float64], embeddings: NDArray[np.floating], count: int, rng: np.random.Generator
-) -> list[int]:
-    """Choose by k-means++ on gradient embeddings (Ash et al., ICLR 2020, Algorithm 1).
-
-    The gradient of the loss at the last layer, for the class that the network itself would say, is the outer product
-    of (p - one-hot), (n, C), and the embedding, (n, d). Distances between outer products need only the two inner
-    products, so the (n, C d) matrix is never made. The first centre is the longest gradient.
-    """
-    return seeds(residuals(probabilities), embeddings, count, rng).chosen[:count]
-
-
 def residuals(probabilities: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return p - one-hot of the likeliest class, (n, C) of (n, C): the loss's gradient by the logits."""
     residual = probabilities.copy()
     residual[np.arange(len(residual)), probabilities.argmax(axis=1)] -= 1
     return residual
-
-
-def farthest_gradients(
-    residual: NDArray[np.float64], embeddings: NDArray[np.floating], count: int, rng: np.random.Generator
-) -> list[int]:
-    """Choose by k-means++ on the outer products of residuals (n, C) and embeddings (n, d); see `badge`."""
-    return seeds(residual, embeddings, count, rng).chosen[:count]
 
 
 class Seeds(NamedTuple):
@@ -95,7 +77,13 @@ class Seeds(NamedTuple):
 def seeds(
     residual: NDArray[np.float64], embeddings: NDArray[np.floating], count: int, rng: np.random.Generator
 ) -> Seeds:
-    """Choose as `farthest_gradients` does, and say what decided."""
+    """Choose by k-means++ on gradient embeddings (Ash et al., ICLR 2020, Algorithm 1), and say what decided.
+
+    The gradient of the loss at the last layer is the outer product of the residual (p - one-hot), (n, C), and the
+    embedding, (n, d); BADGE's residuals are those of the class that the network itself would say. Distances between
+    outer products need only the two inner products, so the (n, C d) matrix is never made. The first centre is the
+    longest gradient.
+    """
     features = np.asarray(embeddings, dtype=np.float64)
     length = (residual**2).sum(axis=1) * (features**2).sum(axis=1)
     chosen = [int(length.argmax())]
@@ -160,18 +148,6 @@ def apart(
     return Apart(float(min(np.linalg.norm(part - own, axis=1).min() for part in others)), None)
 
 
-def typiclust(
-    embeddings: NDArray[np.floating], labelled: NDArray[np.floating] | None, count: int, seed: int
-) -> list[int]:
-    """Choose the most typical candidate of each cluster that no label covers (Hacohen et al., ICML 2022, Algorithm 1).
-
-    k-means over everything, labelled or not, into as many clusters as there will be labels (at most 500); clusters with
-    the fewest labels first, of these the largest. Typicality is 1 / the mean distance to the 20 nearest neighbours
-    within the cluster. Embeddings are brought to length one, as the authors do.
-    """
-    return clustered(embeddings, labelled, count, seed).chosen
-
-
 class _Ranked(NamedTuple):
     """A cluster's unread members, the most typical first, ties by place; whom a crowd stands for, behind it."""
 
@@ -212,7 +188,13 @@ class Clusters(NamedTuple):
 def clustered(
     embeddings: NDArray[np.floating], labelled: NDArray[np.floating] | None, count: int, seed: int
 ) -> Clusters:
-    """Choose as `typiclust` does, and say what decided."""
+    """Choose the most typical candidate of each cluster that no label covers, and say what decided.
+
+    That is TypiClust (Hacohen et al., ICML 2022, Algorithm 1): k-means over everything, labelled or not, into as many
+    clusters as there will be labels (at most 500); clusters with the fewest labels first, of these the largest.
+    Typicality is 1 / the mean distance to the 20 nearest neighbours within the cluster. Embeddings are brought to
+    length one, as the authors do.
+    """
     own = len(embeddings)
     everything = _unit(embeddings)
     if labelled is not None and len(labelled):

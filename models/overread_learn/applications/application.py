@@ -45,7 +45,8 @@ class Application:
     What is asked:
         name: 1 to 100 of A to Z, a to z, 0 to 9 and hyphens; models are registered under it.
         classes: the labels' names, one line each; label i is ``classes[i]``. Of two, the second is what is looked for.
-        operating_point: the probability from which a candidate is called positive.
+        operating_point: the probability from which a candidate is called positive, as `overread-learn evaluate` counts;
+            of three classes and more that of all but the first together.
 
     Geometry, in which each of a candidate's ``patches`` is drawn on ``input_px`` x ``input_px``:
         geometry: ``plane``, a square in an image; or ``vessel``, sections across and along a vessel in a CT volume.

@@ -1,19 +1,25 @@
 """`overread-learn select` and `explain`: whose answer teaches most, and why."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
 import typer
+from numpy.typing import NDArray
 
 from overread_learn.acquisition import AUTO, GRAMMAR, STRATEGIES, Pool
 from overread_learn.acquisition import select as choose
+from overread_learn.acquisition.bounds import fault
 from overread_learn.acquisition.explain import explain_picks as why
+from overread_learn.acquisition.representatives import LOOK_AT_LABELLED
 from overread_learn.acquisition.strategy import strategy as by_name
 from overread_learn.cli.app import Json, app, numbers
-from overread_learn.printing import lay, out, show, tabulate
+from overread_learn.printing import err, lay, out, show, tabulate
+
+NPY = b"\x93NUMPY"
+"""How NumPy's files begin."""
 
 Model = Annotated[
     Path | None,
@@ -34,6 +40,15 @@ Labelled = Annotated[
     typer.Option(
         help="Answers so far of each class, such as 120,30; cold starts end with them. Left out: those of the folder's "
         "labels, or none."
+    ),
+]
+LabelledEmbeddings = Annotated[
+    Path | None,
+    typer.Option(
+        help="Embeddings of what is labelled, from which coreset and typiclust keep away: a pool's file of these "
+        "candidates, or a .npy array, (candidates, features). With --model those of the folder's labels are taken.",
+        metavar="FILE",
+        show_default=False,
     ),
 ]
 Seed = Annotated[int, typer.Option(min=0, help="Fixes what is left to chance.")]
@@ -72,6 +87,7 @@ def select(
     strategy: StrategyName = AUTO,
     budget: Budget = 50,
     labelled: Labelled = "",
+    labelled_embeddings: LabelledEmbeddings = None,
     seed: Seed = 0,
     patches: Patches = None,
     reference: Reference = False,
@@ -81,7 +97,7 @@ def select(
 
     Example: `overread-learn select --pool pool.parquet --strategy auto --budget 50 --labelled 120,30 --json`
     """
-    opened, _ = _pool(pool, model, strategy, labelled)
+    opened, _ = _pool(pool, model, strategy, labelled, labelled_embeddings)
     nominal = patches or _commonest(opened)
     picks = choose(opened, strategy, budget, seed=seed, k_ref_m=nominal, reference=reference)
     rows = [asdict(pick) for pick in picks]
@@ -108,6 +124,7 @@ def explain(
     strategy: StrategyName = AUTO,
     budget: Budget = 50,
     labelled: Labelled = "",
+    labelled_embeddings: LabelledEmbeddings = None,
     seed: Seed = 0,
     patches: Patches = None,
     reference: Reference = False,
@@ -119,7 +136,7 @@ def explain(
 
     Example: `overread-learn explain c17 c23 --pool pool.parquet --strategy sum@.25 --labelled 120,30`
     """
-    opened, classes = _pool(pool, model, strategy, labelled)
+    opened, classes = _pool(pool, model, strategy, labelled, labelled_embeddings)
     known = set(opened.ids)
     unknown = [name for name in candidate if name not in known]
     if unknown:
@@ -143,12 +160,14 @@ def _commonest(pool: Pool) -> int:
     return int(np.bincount(np.diff(pool.offsets)).argmax())
 
 
-def _pool(source: Path, model: Path | None, strategy: str, labelled: str) -> tuple[Pool, Sequence[str]]:
-    """Open or score a pool, with the counts that ``--labelled`` gives; the words are looked at first.
+def _pool(
+    source: Path, model: Path | None, strategy: str, labelled: str, embeddings: Path | None
+) -> tuple[Pool, Sequence[str]]:
+    """Open or score a pool, with what ``--labelled`` and ``--labelled-embeddings`` give; the words are looked at first.
 
     The classes' names come with it, where a model says them.
     """
-    by_name(strategy)
+    chosen = by_name(strategy)
     counts = dict(enumerate(numbers(labelled, "--labelled"))) if labelled else None
     if counts and min(counts.values()) < 0:
         raise ValueError(f"--labelled: {labelled!r} counts less than nothing")
@@ -160,16 +179,67 @@ def _pool(source: Path, model: Path | None, strategy: str, labelled: str) -> tup
     if model is None:
         if source.is_dir():
             raise ValueError(f"--pool {source} is a folder: give --model too, an ONNX file that scores its candidates")
-        from overread_learn.acquisition.arrow import open_pool  # noqa: PLC0415 - `--help` does not wait for pyarrow
-
-        pool = open_pool(source, counts=counts)
+        pool = _opened(source, counts, embeddings)
         fits(pool.logits.shape[1])
+        now = chosen.now(pool.counts, pool.logits.shape[1])
+        if now.draw in LOOK_AT_LABELLED and pool.labelled is None and any(pool.counts.values()):
+            err.print(
+                f"{now.name} keeps away from what is labelled, and nobody says where that is: it chooses as if nothing "
+                "were. Give --labelled-embeddings.",
+                style="yellow",
+                markup=False,
+                soft_wrap=True,
+            )
         return pool, ()
     if source.is_file():
         raise ValueError(f"--pool {source} holds logits already: leave --model out, or give a folder of candidates")
-    from overread_learn.cli.scored import scored_pool  # noqa: PLC0415 - nor for ONNX Runtime
+    if embeddings is not None:
+        raise ValueError("--labelled-embeddings is for a --pool FILE: with --model those of the folder's labels count")
+    from overread_learn.cli.scored import scored_pool  # noqa: PLC0415 - `--help` does not wait for ONNX Runtime
     from overread_learn.scoring import Scorer  # noqa: PLC0415
 
     scorer = Scorer(model)
     fits(len(scorer.application.classes))
     return scored_pool(source, scorer, strategy, counts), scorer.application.classes
+
+
+def _opened(source: Path, counts: Mapping[int, int] | None, embeddings: Path | None) -> Pool:
+    """Open a pool's file, with the embeddings of what is labelled from another one."""
+    from overread_learn.acquisition.arrow import open_pool  # noqa: PLC0415 - `--help` does not wait for pyarrow
+
+    if embeddings is None:
+        return open_pool(source, counts=counts)
+    ids, found = _answered(embeddings)
+    pool = open_pool(source, labelled=found, counts=counts)
+    both = sorted(set(ids).intersection(pool.ids))
+    if both:
+        raise ValueError(
+            f"--labelled-embeddings: {len(both)} of {embeddings} stand in {source}, to be chosen from; the first is "
+            f"{both[0]}"
+        )
+    return pool
+
+
+def _answered(file: Path) -> tuple[Sequence[str], NDArray[np.floating]]:
+    """Read embeddings of what is labelled, (l, d), and whose they are, where the file says so."""
+    from overread_learn.acquisition.arrow import open_pool  # noqa: PLC0415 - as above
+
+    with file.open("rb") as opened:
+        plain = opened.read(len(NPY)) == NPY
+    ids: Sequence[str] = ()
+    found: NDArray[Any] | None
+    if plain:
+        try:
+            found = np.load(file, allow_pickle=False)
+        except (ValueError, EOFError) as error:
+            raise ValueError(f"--labelled-embeddings: {file}: {error}") from error
+    else:
+        pool = open_pool(file)
+        ids, found = pool.ids, pool.embeddings
+    if found is None or found.ndim != 2 or not len(found) or not np.issubdtype(found.dtype, np.floating):
+        has = "no column embedding" if found is None else f"{found.dtype}, {found.shape}"
+        raise ValueError(f"--labelled-embeddings: {file} has {has}; needed are floats, (candidates, features)")
+    if fault(found):
+        row = next(row for row in range(len(found)) if fault(found[row]))
+        raise ValueError(f"--labelled-embeddings: {file}: that of {ids[row] if ids else row} is {fault(found[row])}")
+    return ids, found

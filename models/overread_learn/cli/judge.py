@@ -9,7 +9,7 @@ import typer
 
 from overread_learn.cli.app import Candidates, Json, app
 from overread_learn.cli.looked_at import Counted, counted, lesions
-from overread_learn.evaluate.verdict import REPLICATES, LookedAt, verdict
+from overread_learn.evaluate.verdict import REPLICATES, SHARES, LookedAt, verdict
 from overread_learn.experiment.candidate_set import read
 from overread_learn.printing import err, lay, show, tabulate
 from overread_learn.scoring import Scorer, softmax
@@ -38,10 +38,11 @@ def evaluate(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Judge a model on the test patients: ROC, precision and recall, FROC, calibration; patients are the clusters.
+    """Judge a model on the test patients: ROC, precision and recall, FROC, calibration, and at its operating point.
 
-    Only these need labels: a set of another hospital may have the split `test` in every row. Where several candidates
-    hit one lesion, a column `lesion_id` in candidates.csv says which. `--json` has the points of all curves, too.
+    Patients are the clusters. Only these need labels: a set of another hospital may have the split `test` in every row.
+    Where several candidates hit one lesion, a column `lesion_id` in candidates.csv says which. `--json` has the points
+    of all curves, too.
 
     Example: `overread-learn evaluate --candidates set --model model.onnx --json`
     """
@@ -60,6 +61,7 @@ def evaluate(
             [row.patient for row in scores.rows],
             LookedAt(looked_at.images, looked_at.missed, lesions(scores.rows)),
             scorer.application.classes,
+            scorer.application.operating_point,
             REPLICATES,
         )
     facts["images_without_candidate"] = looked_at.without
@@ -101,7 +103,12 @@ def _notes(facts: Mapping[str, Any], looked_at: Counted) -> Iterator[str]:
             "cpm has no interval, for nobody says whose the missed lesions are: "
             "give a file to --images, with the column missed."
         )
+    if not facts["called"]:
+        yield f"Nothing is called positive at {facts['operating_point']:g}: there is no predictive value."
     alone = [facts, *facts.get("classes", ())]
     few = [one.get("class", "auc") for one in alone if one["auc"] is not None and one["auc_interval"] is None]
     if few:
         yield f"No interval where fewer than two patients have a class, or others than it: {', '.join(few)}."
+    shares = [name for name in SHARES if facts[name] is not None and facts[f"{name}{INTERVAL}"] is None]
+    if shares:
+        yield f"No interval of {', '.join(shares)}: how a share of 0, of 1 or of one patient varies no draw can tell."

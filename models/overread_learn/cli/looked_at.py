@@ -1,7 +1,5 @@
 """What was looked at beside the judged candidates: images without one, lesions that none hits, lesions hit twice."""
 
-import csv
-import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -9,6 +7,7 @@ from typing import NamedTuple
 from PIL import Image
 
 from overread_learn.experiment.candidate_set import LOCKED, CandidateSet, Row
+from overread_learn.experiment.csv_table import table
 
 __all__ = ["Counted", "counted", "lesions"]
 
@@ -66,19 +65,15 @@ def _listed(file: Path, known: dict[str, str], missed: int) -> Counted:
     """Read the list of all images: image_id, and if need be patient_id and missed."""
     if not file.is_file():
         raise FileNotFoundError(f"--images: {file} is neither a number nor a file")
-    try:
-        table = csv.DictReader(io.StringIO(file.read_bytes().decode("utf-8-sig"), newline=""))
-        lines = [(table.line_num, line) for line in table]
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise ValueError(f"{file}: not a CSV file in UTF-8 ({error})") from error
-    if "image_id" not in (table.fieldnames or ()):
+    columns, lines = table(file, file.read_bytes())
+    if "image_id" not in columns:
         raise ValueError(f"{file}: the column image_id is missing; patient_id and missed are optional")
-    if missed and "missed" in (table.fieldnames or ()):
+    if missed and "missed" in columns:
         raise ValueError(f"{file} says which lesions were missed, and so does --missed: leave one out")
     owners: dict[str, str] = {}
     lost: list[str] = []
     for number, line in lines:
-        where, image = f"{file.name}, line {number}", line["image_id"] or ""
+        where, image = f"{file.name}, line {number}", line["image_id"]
         if not image or image in owners:
             raise ValueError(f"{where}: image_id is " + ("there twice" if image else "empty"))
         patient = line.get("patient_id") or known.get(image, f"{NOBODY}{image}")
@@ -92,7 +87,7 @@ def _listed(file: Path, known: dict[str, str], missed: int) -> Counted:
     absent = sorted(known.keys() - owners.keys())
     if absent:
         raise ValueError(f"{file}: {len(absent)} images with a judged candidate are missing, the first is {absent[0]}")
-    given = lost if "missed" in (table.fieldnames or ()) else missed
+    given = lost if "missed" in columns else missed
     return Counted([*owners.values()], given, len(owners) - len(known), 0)
 
 

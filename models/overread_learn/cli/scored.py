@@ -12,6 +12,7 @@ from rich.progress import track
 
 from overread_learn.acquisition import Pool, strategy
 from overread_learn.acquisition.bounds import fault
+from overread_learn.acquisition.representatives import LOOK_AT_LABELLED
 from overread_learn.applications import Application
 from overread_learn.experiment.candidate_set import LOCKED, CandidateSet, NotACandidateSet, Row, read
 from overread_learn.experiment.image_files import read_image
@@ -20,9 +21,6 @@ from overread_learn.printing import err
 from overread_learn.scoring import Scorer
 
 __all__ = ["Scores", "score_test", "scored_pool"]
-
-REPRESENTATIVES = {"coreset", "typiclust"}
-"""Draws that look at the embeddings of what is labelled."""
 
 
 class Scores(NamedTuple):
@@ -71,7 +69,7 @@ def scored_pool(candidates: Path, scorer: Scorer, name: str, counts: Mapping[int
         unread, labelled, known = labelled, [], {}
     counts = known if counts is None else counts
     scores = _scores(found, unread, scorer)
-    looks = strategy(name).now(counts, len(scorer.application.classes)).draw in REPRESENTATIVES
+    looks = strategy(name).now(counts, len(scorer.application.classes)).draw in LOOK_AT_LABELLED
     return Pool.of(
         [row.candidate for row in scores.rows],
         scores.logits,

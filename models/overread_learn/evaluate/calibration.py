@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import minimize_scalar
 
-__all__ = ["HOTTEST", "Bin", "brier", "ece", "reliability", "temperature", "tempered"]
+__all__ = ["HOTTEST", "Bin", "brier", "ece", "reliability", "temperature"]
 
 HOTTEST = 10.0
 """Temperatures are sought in 1/10..10: labels that are all predicted right would ask for 0."""
@@ -71,7 +71,7 @@ def brier(labels: ArrayLike, probabilities: ArrayLike) -> float:
 
 
 def temperature(labels: ArrayLike, logits: Sequence[NDArray[np.floating]] | NDArray[np.floating]) -> float:
-    """Return the temperature T whose probabilities, as `tempered` makes them, have the least mean -log p of the label.
+    """Return the temperature T of the least mean -log p of the label, p a candidate's mean softmax(logits / T).
 
     ``labels`` (n,) are 0..C-1, ``logits`` one (m_i, C) a candidate, or (n, C). Above 1 the network was too sure of
     itself, below 1 not sure enough. T lies in 1/10..10. Raises ValueError on other shapes or values.
@@ -90,15 +90,6 @@ def temperature(labels: ArrayLike, logits: Sequence[NDArray[np.floating]] | NDAr
     best = int(np.argmin([cost(point) for point in grid]))
     around = float(grid[max(best - 1, 0)]), float(grid[min(best + 1, len(grid) - 1)])
     return float(np.exp(minimize_scalar(cost, bounds=around, method="bounded", options={"xatol": 1e-6}).x))
-
-
-def tempered(logits: Sequence[NDArray[np.floating]] | NDArray[np.floating], t: float = 1.0) -> NDArray[np.float64]:
-    """Return each candidate's mean over its patches of softmax(logits / t), (n, C); ``logits`` as in `temperature`."""
-    stacked, starts, sizes = _stacked(logits)
-    scaled = stacked / t
-    patches = np.exp(scaled - np.logaddexp.reduce(scaled, axis=1, keepdims=True))
-    means: NDArray[np.float64] = np.add.reduceat(patches, starts, axis=0) / sizes[:, None]
-    return means
 
 
 def _checked(labels: ArrayLike, probabilities: ArrayLike) -> tuple[NDArray[np.intp], NDArray[np.float64]]:

@@ -11,14 +11,17 @@ from overread_learn.evaluate.calibration import brier, ece, reliability
 from overread_learn.evaluate.froc import cpm, cpm_interval, froc_curve
 from overread_learn.evaluate.paired import clustered_auc
 from overread_learn.evaluate.pr import average_precision, precision_recall
-from overread_learn.evaluate.roc import TooFewPatients, auc, macro_auc, partial_auc, roc_curve
+from overread_learn.evaluate.roc import OneClass, TooFewPatients, auc, macro_auc, partial_auc, roc_curve
 
-__all__ = ["PARTIAL", "REPLICATES", "LookedAt", "verdict"]
+__all__ = ["PARTIAL", "REPLICATES", "SHARES", "LookedAt", "verdict"]
 
 PARTIAL = 0.1
 """The false-positive rate up to which the partial AUC goes."""
 REPLICATES = 1000
 """Draws of patients for an interval."""
+
+SHARES = ("sensitivity", "specificity", "positive_predictive_value")
+"""What is said of the candidates that are called positive from the operating point on."""
 
 
 class LookedAt(NamedTuple):
@@ -38,13 +41,15 @@ def verdict(
     patients: Sequence[str] | NDArray[np.generic],
     looked_at: LookedAt,
     classes: Sequence[str],
+    operating_point: float,
     replicates: int = REPLICATES,
 ) -> dict[str, Any]:
     """Judge probabilities, as docs/contracts.md has the JSON of `overread-learn evaluate`.
 
     ``truth`` (n,) are labels 0..C-1, ``p`` (n, C), ``patients`` (n,) name whose candidate each is, ``classes`` (C,)
     name the labels. Two classes: the second against the first. More: the mean over those present of one against the
-    rest, and each alone; FROC then takes whatever is not class 0 for a lesion, by 1 - p of class 0.
+    rest, and each alone; FROC, and what is called positive from ``operating_point`` on, then take whatever is not class
+    0 for a lesion, by 1 - p of class 0.
 
     Intervals hold 95 %. That of an AUC of two classes is `clustered_auc`'s, all others are percentiles of a bootstrap
     of patients; None where too few patients have a class to tell. The calibration error has none: a resample repeats
@@ -63,15 +68,17 @@ def verdict(
     binned = {"reliability": [one._asdict() for one in reliability(truth, p)]}
     if p.shape[1] == 2:
         against, curves = _against(truth == 1, p[:, 1], patients, replicates)
+        called = _called(truth == 1, p[:, 1], patients, operating_point, replicates)
         found, froc = _froc(truth == 1, p[:, 1], patients, looked_at, replicates)
-        return facts | against | found | calibration | {"curves": {**curves, "froc": froc, **binned}}
+        return facts | against | called | found | calibration | {"curves": {**curves, "froc": froc, **binned}}
     each = [_one_class(label, name, truth, p, patients, replicates) for label, name in enumerate(classes)]
     facts |= {"auc": area, "se": None, "auc_interval": None}
     if all(one["auc_interval"] for one in each if one["n_pos"]):  # a class of one patient's has no interval, nor a mean
         drawn = PatientBootstrap(truth, patients, replicates=replicates, seed=0).macro_auc(p)
         facts |= {"se": float(np.std(drawn, ddof=1)), "auc_interval": percentiles(drawn)}
+    called = _called(truth > 0, 1 - p[:, 0], patients, operating_point, replicates)
     found, froc = _froc(truth > 0, 1 - p[:, 0], patients, looked_at, replicates)
-    return facts | found | calibration | {"classes": each, "curves": {"froc": froc, **binned}}
+    return facts | called | found | calibration | {"classes": each, "curves": {"froc": froc, **binned}}
 
 
 def _one_class(
@@ -120,6 +127,37 @@ def _against(
         "roc": _points(roc_curve(marks, scores)),
         "precision_recall": _points(precision_recall(marks, scores)),
     }
+
+
+def _called(
+    lesion: NDArray[np.bool_],
+    scores: NDArray[np.float64],
+    patients: Sequence[str] | NDArray[np.generic],
+    operating_point: float,
+    replicates: int,
+) -> dict[str, Any]:
+    """Return how often it is right to call a candidate positive from the operating point on, and not below."""
+    called = scores >= operating_point
+    facts: dict[str, Any] = {"operating_point": operating_point, "called": int(called.sum())}
+    of = ((lesion, called), (~lesion, ~called), (called, lesion))
+    for name, (those, right) in zip(SHARES, of, strict=True):
+        facts[name] = float(right[those].mean()) if those.any() else None
+        # Of 0 or 1, or of one patient's, every draw would say the same, and an interval of no width would be a lie.
+        varies = facts[name] not in {None, 0.0, 1.0} and len(np.unique(np.asarray(patients)[those])) > 1
+        facts[f"{name}_interval"] = _within(_share(those, right), patients, replicates) if varies else None
+    return facts
+
+
+def _share(those: NDArray[np.bool_], right: NDArray[np.bool_]) -> Callable[[NDArray[np.intp]], float]:
+    """Return which share of ``those`` among drawn candidates is ``right``; a draw without any of them has none."""
+
+    def share(drawn: NDArray[np.intp]) -> float:
+        found = right[drawn[those[drawn]]]
+        if not len(found):  # nothing to be right about: drawn again, for the share is of draws that have one
+            raise OneClass("none of the drawn")
+        return float(found.mean())
+
+    return share
 
 
 def _froc(

@@ -1,13 +1,13 @@
 """Reads a candidate set (a folder; docs/contracts.md) and refuses what contradicts itself."""
 
-import csv
 import hashlib
-import io
 import math
 import unicodedata
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import NamedTuple
+
+from overread_learn.experiment.csv_table import table
 
 __all__ = ["LOCKED", "TRAIN", "VALIDATION", "CandidateSet", "NotACandidateSet", "Row", "read"]
 
@@ -15,6 +15,7 @@ TRAIN, VALIDATION, LOCKED = "train", "validation", "locked"
 REQUIRED = ("candidate_id", "patient_id", "image_id")
 VALIDATION_SHARE = 0.15
 LOCKED_SHARE = 0.25
+NAMED = b"\0validation patients are those that are named"
 BREAKS = {"Cc", "Zl", "Zp"}
 """Unicode's categories of what no id may hold: DICOM takes no control characters, and reports are read by lines."""
 
@@ -46,46 +47,48 @@ class CandidateSet(NamedTuple):
     images: dict[str, Path]
     splits: dict[str, str]
     """By patient; those of whom the set says nothing are absent."""
+    validation_named: bool
+    """Whether the set itself says who is for validation; else 15 % of the train patients are, by a keyed hash."""
     digest: str
-    """SHA-256 of candidates.csv."""
+    """SHA-256 of candidates.csv. Where validation patients are named, of a word about it too: what was gathered of such
+    a set, or learnt, while some of them were locked and others made of train patients, isn't taken for this one."""
 
     def side(self, patient: str) -> str:
-        """Return a patient's split. Where the set names no locked patient at all, a quarter are, by a keyed hash."""
+        """Return a patient's split.
+
+        Where the set names no locked patient at all, a quarter are, by a keyed hash, but none that it names for
+        validation.
+        """
         given = self.splits.get(patient)
-        if LOCKED not in self.splits.values() and _share("locked", patient) < LOCKED_SHARE:
+        named = self.validation_named and given == VALIDATION
+        if not named and LOCKED not in self.splits.values() and _share("locked", patient) < LOCKED_SHARE:
             return LOCKED
-        return given or _train_or_validation(patient)
+        return given or (TRAIN if self.validation_named else _train_or_validation(patient))
 
 
 def read(folder: Path) -> CandidateSet:
     """Read candidates.csv and find its images.
 
     Raises:
-        NotACandidateSet: a file or column is missing, an id or a number is wrong, an id or a column stands twice, a
-            patient has two splits or an image two patients, an image is missing or there are two of its name. The
-            message names the line.
+        NotACandidateSet: a file or column is missing, a row has more or fewer values than there are columns, an id or
+            a number is wrong, an id or a column stands twice, a patient has two splits or an image two patients, an
+            image is missing or there are two of its name. The message names the line.
     """
     file = folder / "candidates.csv"
     if not file.is_file():
         raise NotACandidateSet(f"{file}: there is no such file; a candidate set is candidates.csv and images/")
     content = file.read_bytes()
     try:
-        # A row ends where CSV says, not at everything that Unicode calls a line; blank lines count in what is reported.
-        table = csv.DictReader(io.StringIO(content.decode("utf-8-sig"), newline=""))
-        lines = [(table.line_num, line) for line in table]
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise NotACandidateSet(f"{file}: not a CSV file in UTF-8 ({error})") from error
-    columns = table.fieldnames or ()
-    twice = sorted({name for name in columns if columns.count(name) > 1})
-    if twice:
-        raise NotACandidateSet(f"{file}: the columns {', '.join(map(ascii, twice))} stand there twice")
+        columns, lines = table(file, content)
+    except ValueError as error:
+        raise NotACandidateSet(str(error)) from error
     missing = [name for name in REQUIRED if name not in columns]
     if missing or not lines:
         raise NotACandidateSet(
             f"{file}: " + (f"the columns {', '.join(missing)} are missing" if missing else "no rows")
         )
     rows: list[Row] = []
-    splits: dict[str, str] = {}
+    said: dict[str, str] = {}
     seen: set[str] = set()
     owner: dict[str, str] = {}
     for number, line in lines:
@@ -100,15 +103,21 @@ def read(folder: Path) -> CandidateSet:
                 f"{where}: image {row.image!a} is of another patient in a line before; on two sides it would be learnt "
                 "and tested on"
             )
-        split = _split(line.get("split") or "", row.patient, where)
-        if split is not None and splits.setdefault(row.patient, split) != split:
+        split = _split(line.get("split", ""), where)
+        if split and said.setdefault(row.patient, split) != split:
             raise NotACandidateSet(f"{where}: this patient is in two splits; patients are split, not images")
     images = _images(folder / "images", (row.image for row in rows))
-    return CandidateSet(tuple(rows), images, splits, hashlib.sha256(content).hexdigest())
+    named = VALIDATION in said.values()
+    splits = {
+        patient: _train_or_validation(patient) if split == TRAIN and not named else split
+        for patient, split in said.items()
+    }
+    digest = hashlib.sha256(content + (NAMED if named else b"")).hexdigest()
+    return CandidateSet(tuple(rows), images, splits, named, digest)
 
 
-def _row(line: Mapping[str, str | None], where: str) -> Row:
-    candidate, patient, image = (line[name] or "" for name in REQUIRED)
+def _row(line: Mapping[str, str], where: str) -> Row:
+    candidate, patient, image = (line[name] for name in REQUIRED)
     for name, value in zip(REQUIRED, (candidate, patient, image), strict=True):
         # PatientID and Tracking Identifier are LO and UT; the image's id is a file name too.
         if not value or len(value) > 64 or any(part in value for part in "/\\\0") or value in {".", ".."}:
@@ -126,30 +135,24 @@ def _row(line: Mapping[str, str | None], where: str) -> Row:
         raise NotACandidateSet(f"{where}: x and y, or neither (the whole image)")
     if label is not None and label < 0:
         raise NotACandidateSet(f"{where}: label is 0, 1, or a larger number where there are more classes")
-    lesion = line.get("lesion_id") or ""
+    lesion = line.get("lesion_id", "")
     if lesion and label == 0:
         raise NotACandidateSet(f"{where}: {candidate} has label 0 and a lesion_id; a lesion is not negative")
     return Row(candidate, patient, image, x, y, label, score, lesion)
 
 
-def _number(value: str | None) -> str:
+def _number(value: str) -> str:
     """Return what may be a number, for `int` or `float`, which alone would also take 2_8 for 28."""
-    if not value or "_" in value or not value.isascii():
+    if "_" in value or not value.isascii():
         raise ValueError(f"{value!r} is none")
     return value
 
 
-def _split(value: str, patient: str, where: str) -> str | None:
-    """Return the patient's split; one of `train` is divided by hash (`CandidateSet.side` may lock it yet)."""
-    if not value:
-        return None
-    if value == "train":
-        return _train_or_validation(patient)
-    if value == "test":
-        return LOCKED
-    if value not in {VALIDATION, LOCKED}:
+def _split(value: str, where: str) -> str:
+    """Return what is said of a patient, empty where nothing is; `test` means locked."""
+    if value not in {"", "test", TRAIN, VALIDATION, LOCKED}:
         raise NotACandidateSet(f"{where}: split is train, validation, test or locked")
-    return value
+    return LOCKED if value == "test" else value
 
 
 def _train_or_validation(patient: str) -> str:

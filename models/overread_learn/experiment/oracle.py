@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from overread_learn.acquisition.representatives import farthest_gradients
+from overread_learn.acquisition.representatives import seeds
 
 __all__ = ["FORESIGHT", "MARKS", "ORACLE", "PROPOSALS", "oracle"]
 
@@ -52,6 +52,6 @@ def oracle(
         residual = probabilities[members].copy()
         residual[:, each] -= 1
         if wanted[each]:
-            places = farthest_gradients(residual, embeddings[members], int(wanted[each]), rng)
-            chosen += [int(members[place]) for place in places]
+            found = seeds(residual, embeddings[members], int(wanted[each]), rng)
+            chosen += [int(members[place]) for place in found.chosen]
     return chosen

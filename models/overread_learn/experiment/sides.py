@@ -42,8 +42,8 @@ def check_held_out(chosen: CandidateSet, application: Application, least: int) -
         counts = ", ".join(f"{len(found.get(label, ()))} {what}" for label, what in enumerate(application.classes))
         raise NotACandidateSet(
             f"candidates.csv: too few {name} patients: each class needs {needed}, and those with a label are {counts}; "
-            f"name more patients {name} in the column split, or bring more (where the set does not say, 15 % of the "
-            "train patients are for validation, by a keyed hash)"
+            f"name more patients {name} in the column split, or bring more (where the set names no validation "
+            "patient, 15 % of the train patients are, by a keyed hash)"
         )
 
 

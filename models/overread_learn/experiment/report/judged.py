@@ -44,7 +44,7 @@ def judged(title: str, facts: Mapping[str, Any], tables: Iterable[tuple[str, Seq
         (place, f"{rate:g}" if rate >= 1 else f"1/{1 / rate:g}") for place, rate in zip(places, CPM_RATES, strict=True)
     ]
     drawn = (
-        _figure("ROC: share of the positives called", "false-positive rate", roc, _QUARTERS, level=True),
+        _roc(facts, roc),
         _figure("Precision: share of the called that are positive", "recall", precise, _QUARTERS, level=False),
         _figure(
             "FROC: share of the lesions found", "false alarms an image", [_froc(curves["froc"])], rates, level=False
@@ -58,6 +58,15 @@ def judged(title: str, facts: Mapping[str, Any], tables: Iterable[tuple[str, Seq
         *(_tabled(caption, rows) for caption, rows in tables),
     )
     return document(title, body)
+
+
+def _roc(facts: Mapping[str, Any], lines: Sequence[Line]) -> Markup:
+    """Draw the ROC curves; of two classes there is one, and on it a dot where candidates are called positive."""
+    title, mark = "ROC: share of the positives called", None
+    if "classes" not in facts:
+        title += f"; the dot is where a probability of {facts['operating_point']:g} is enough"
+        mark = (1 - facts["specificity"], facts["sensitivity"])
+    return _figure(title, "false-positive rate", lines, _QUARTERS, level=True, mark=mark)
 
 
 def _shares(points: Mapping[str, ArrayLike], x: str, y: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -78,9 +87,18 @@ def _froc(points: Mapping[str, ArrayLike]) -> Line:
 
 
 def _figure(
-    title: str, below: str, lines: Sequence[Line], ticks: Sequence[tuple[float, str]], *, level: bool
+    title: str,
+    below: str,
+    lines: Sequence[Line],
+    ticks: Sequence[tuple[float, str]],
+    *,
+    level: bool,
+    mark: tuple[float, float] | None = None,
 ) -> Markup:
-    """Draw lines in a square of shares; ``level`` is the diagonal: what tells nothing, or what is as it says."""
+    """Draw lines in a square of shares, and perhaps a dot.
+
+    ``level`` is the diagonal: what tells nothing, or what is as it says.
+    """
     floor, edge = _y(0), _x(1)
     grid = [tag("line", x1=_LEFT, x2=edge, y1=_y(share), y2=_y(share)) for share, _ in _QUARTERS]
     grid += [tag("text", word, x=_LEFT - 5, y=_y(share) + 4, class_="end") for share, word in _QUARTERS]
@@ -89,6 +107,7 @@ def _figure(
     grid.append(tag("text", below, x=(_LEFT + edge) / 2, y=_HEIGHT - 6, class_="middle"))
     diagonal = [tag("line", x1=_x(0), x2=edge, y1=floor, y2=_y(1), class_="level")] if level else []
     curves = [_curve(number, line) for number, line in enumerate(lines)]
+    dots = [tag("circle", cx=_x(mark[0]), cy=_y(mark[1]), r=5, class_="mark")] if mark else []
     named = [name for name, _, _ in lines if name]
     svg = tag(
         "svg",
@@ -97,6 +116,7 @@ def _figure(
         tag("g", *grid, class_="grid"),
         *diagonal,
         *curves,
+        *dots,
         viewBox=f"0 0 {_WIDTH} {_HEIGHT}",
         role="img",
         class_="curves",
