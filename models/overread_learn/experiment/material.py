@@ -122,8 +122,8 @@ def gather(
 
     Where ``folder`` holds them already, of the same table, application and images, they are used; where anything fails,
     what it held stays as it was. Candidates without a label are left out. Patients of the split ``locked`` (``test``)
-    are the test set; where the set names none, a quarter of the patients, by a keyed hash. ``on_image`` hears how many
-    images of how many are done.
+    are the test set; where the set names none, those whom `CandidateSet.side` locks. ``on_image`` hears how many images
+    of how many are done.
 
     Raises NotACandidateSet where an image can't be read, a candidate lies outside, a label is no class of the
     application, or one of the two sides lacks a class.
