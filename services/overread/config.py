@@ -127,7 +127,7 @@ class Trainer(_Section):
     """Fit a temperature on validation patients, so that the operating point holds."""
     threads: int = Field(max(1, (os.cpu_count() or 2) // 2), ge=1)
     """Half the cores: the other rooms go on meanwhile, and OpenMP on a core that is taken costs many times more."""
-    seed: int = 0
+    seed: int = Field(0, ge=0)
     most_rounds: int | None = Field(None, ge=1)
     """Stop asking after so many; None: as long as the pool lasts."""
 

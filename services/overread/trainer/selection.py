@@ -3,6 +3,9 @@
 Train patients' unread candidates are ranked by the strategy under the champion's logits; a small random sample goes
 beside them (`audit`). Validation and locked patients are read completely and in random order (`reference`): a worklist
 of picks alone would bias every AUC.
+
+A pick keeps the probability with which it was drawn, so that rates over all candidates can be told from the picks. That
+holds only if each asking draws anew: the lots of an earlier one would favour whoever arrived since.
 """
 
 from __future__ import annotations
@@ -116,13 +119,17 @@ class Select:
         if len(fresh) < FRESH * len(unread) and not self._stalled((current.sha256, len(fresh), len(unread))):
             return []
         pool = self._pool(tx, fresh, current.sha256)
-        chosen = self._choose(pool, self._settings.strategy, self._settings.budget, following)
+        seed = int(np.random.SeedSequence([self._settings.seed, following, asked]).generate_state(1)[0])
+        chosen = self._choose(pool, self._settings.strategy, self._settings.budget, seed)
         # The audit sample is random among the rest; its picks carry AIFT's terms like the others.
         taken = {pick.id for pick in chosen}
         rest = [row for row in fresh if row.candidate not in taken]
-        rest.sort(key=lambda row: self._share(f"audit-{following}", row.candidate))
+        rest.sort(key=lambda row: self._share(f"audit-{following}-{asked}", row.candidate))
         few = rest[: self._settings.audit]
-        lots = self._choose(_scored(few), "random", len(few), following) if few else []
+        lots = [
+            replace(pick, propensity=len(few) / len(rest))  # drawn from the rest, not from the few
+            for pick in (self._choose(_scored(few), "random", len(few), seed) if few else ())
+        ]
         study = {row.candidate: row.study for row in fresh}
         log.info("reads requested", extra={"round": following, "picks": len(chosen), "pool": len(fresh)})
         return [
@@ -138,6 +145,7 @@ class Select:
                 entropy=pick.entropy,
                 diversity=pick.diversity,
                 majority=pick.majority,
+                propensity=pick.propensity,
             )
             for purpose, part in ((Purpose.ACQUISITION, chosen), (Purpose.AUDIT, lots))
             for place, pick in enumerate(part)
@@ -162,13 +170,13 @@ class Select:
             counts=Counter(one.label for one in labelled(tx, Split.TRAIN)),
         )
 
-    def _choose(self, pool: Pool, name: str, budget: int, number: int) -> list[Pick]:
+    def _choose(self, pool: Pool, name: str, budget: int, seed: int) -> list[Pick]:
         chosen = strategy(name)
         if chosen.embeds and pool.embeddings is None:
             # An imported champion may give none. Asking by the measure alone is better than asking nobody.
-            log.warning("the champion gives no embeddings", extra={"strategy": name, "round": number})
+            log.warning("the champion gives no embeddings", extra={"strategy": name})
             chosen = replace(chosen, draw="best" if chosen.measure else "random", cold="random")
-        return choose(pool, chosen, budget, seed=self._settings.seed + number, k_ref_m=self._patches)
+        return choose(pool, chosen, budget, seed=seed, k_ref_m=self._patches)
 
     @staticmethod
     def _wants_more(tx: Connection, number: int) -> bool:
