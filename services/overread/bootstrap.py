@@ -97,16 +97,10 @@ def _selection(house: House) -> Room:
     from overread.trainer.pool import Admit, Forget, Learn, Rate
     from overread.trainer.selection import Select
     from overread.trainer.versions import Promote, Register, Reject
-    from overread_learn.acquisition import strategy
 
-    settings = house.settings.trainer
-    try:
-        strategy(settings.strategy)
-    except ValueError as error:
-        raise Misconfigured(f"trainer.strategy: {error}") from error
     select = Select(
         house.store,
-        settings,
+        house.settings.trainer,
         patches=house.application.patches,
         share=house.pseudonyms.share,
         clock=house.clock,

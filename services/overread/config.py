@@ -116,6 +116,8 @@ class Trainer(_Section):
     """Take the weights between the champion's and the new ones that rank validation patients best (WiSE-FT)."""
     training: str = "ACFT(LQ)"
     """On which labels a round trains, and from which network: a row of ACFT's Table 2, or `rehearsal`."""
+    rates: Literal["own", "papers"] = "own"
+    """The application's own learning rates, or those of AIFT's Table 3, by phase (`[phases.first]` and so on)."""
     depth: Annotated[int, Field(ge=1)] | Literal["all", "search"] = "all"
     """How many blocks of the network a round trains, counted from the head; `search` tries them all and takes the
     shallowest within one standard error of the best, again when the labels have doubled."""

@@ -64,6 +64,11 @@ def test_names_of_combinations() -> None:
     assert not strategy("random").restart
 
 
+def test_what_is_drawn_by_chance_alone() -> None:
+    names = [*STRATEGIES, "random:random", "typiclust:random", "random:entropy"]
+    assert [name for name in names if strategy(name).at_random] == ["random", "scratch", "random:random"]
+
+
 @pytest.mark.parametrize(
     ("name", "phases"),
     [

@@ -61,6 +61,11 @@ class Strategy:
         return "later_diversity" if self.measure == "aift" and not self.entropy else "later"
 
     @property
+    def at_random(self) -> bool:
+        """Whether every round is drawn by chance alone."""
+        return self.draw == "random" and (not self.cold or strategy(self.cold).at_random)
+
+    @property
     def embeds(self) -> bool:
         """Whether it looks at embeddings."""
         return self.draw in {"badge", "coreset", "typiclust"} or bool(self.cold and strategy(self.cold).embeds)

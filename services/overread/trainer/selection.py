@@ -24,13 +24,14 @@ from sqlalchemy import Connection, Row, func, select
 from overread import metrics
 from overread.config import Trainer
 from overread.core.clock import Clock
+from overread.core.errors import Misconfigured
 from overread.core.events import Event, Purpose, ReadRequested
 from overread.core.splits import Split
 from overread.store.engine import Store, upsert
 from overread.trainer.labels import digest, labelled
 from overread.trainer.tables import trainer_pool, trainer_requests, trainer_rounds, trainer_scores
 from overread.trainer.versions import champion, pending
-from overread_learn.acquisition import Pick, Pool, strategy
+from overread_learn.acquisition import Pick, Pool, Strategy, strategy
 from overread_learn.acquisition import select as choose
 
 log = logging.getLogger(__name__)
@@ -48,12 +49,32 @@ Share = Callable[[str, str], float]
 """(purpose, candidate) → a fixed number in [0, 1): `Pseudonyms.share`."""
 
 
+def check(settings: Trainer) -> Strategy:
+    """Return the strategy, unless there is none of its name, or none that a network in service can learn by.
+
+    Raises:
+        Misconfigured: naming the setting, and what to write.
+    """
+    try:
+        chosen = strategy(settings.strategy)
+    except ValueError as error:
+        raise Misconfigured(f"trainer.strategy: {error}") from error
+    if chosen.restart or (chosen.cold and strategy(chosen.cold).restart):
+        raise Misconfigured(
+            f"trainer.strategy: {settings.strategy} begins each round with random weights, to compare with in "
+            "`overread-learn labels`; the deployed network goes on from what it knows. Its picks are those of random: write "
+            f"trainer.strategy={settings.strategy.replace('scratch', 'random')}"
+        )
+    return chosen
+
+
 class Select:
     """Asks for the next reads whenever the last ones are answered."""
 
     every = 0.5
 
     def __init__(self, store: Store, settings: Trainer, *, patches: int, share: Share, clock: Clock) -> None:
+        check(settings)
         self._store, self._settings, self._patches = store, settings, patches
         self._share, self._clock = share, clock
         self._scored: tuple[str, int, int] | None = None
