@@ -81,6 +81,8 @@ FAULTS: dict[str, tuple[tuple[str, ...], str]] = {
     "an absent configuration": (("--config", "absent.yaml", "status"), "absent.yaml"),
     "a data directory that is a file": (("--data", "taken", "status"), "--data"),
     "an unknown application": (("--set", "application=nonsense", "run", "inference"), "application"),
+    "an application of volumes": (("--set", "application=pulmonary-embolism", "up"), "from a volume"),
+    "an application of three classes": (("--set", "application=carotid-imt", "run", "candidates"), "3 classes"),
     "an unknown room": (("run", "cellar"), "cellar"),
     "an unknown strategy": (("--set", "trainer.strategy=guess", "run", "trainer.selection"), "trainer.strategy"),
     "a strategy for experiments": (("--set", "trainer.strategy=scratch", "run", "trainer.selection"), "=random"),
@@ -219,6 +221,25 @@ def test_a_model_of_another_geometry_is_refused(overread: Run, tmp_path: Path) -
     said = overread("models", "import", "model.onnx")
     assert said.code == 2
     assert "another way" in said.err
+
+
+def test_no_model_is_imported_into_a_house_that_could_not_serve_it(overread: Run, tmp_path: Path) -> None:
+    (tmp_path / "model.onnx").write_bytes(export(tmp_path, 1, application=load("pulmonary-embolism")))
+    said = overread("--set", "application=pulmonary-embolism", "models", "import", "model.onnx")
+    assert said.code == 2
+    assert "from a volume" in said.err
+
+
+@pytest.mark.network
+def test_the_doctor_names_an_application_that_cannot_be_served(overread: Run) -> None:
+    def looked(name: str) -> dict[str, str]:
+        facts = overread("--set", f"application={name}", "doctor", "--json").facts
+        (found,) = (check for check in facts if check["what"] == "application")
+        return dict(found)
+
+    assert (looked("polyp")["state"], looked("polyp")["detail"]) == ("ok", "polyp")
+    assert looked("carotid-imt")["state"] == "missing"
+    assert "3 classes" in looked("carotid-imt")["detail"]
 
 
 def test_a_study_is_purged_by_its_uid_once_and_only_when_confirmed(overread: Run, tmp_path: Path) -> None:

@@ -62,8 +62,8 @@ def check(settings: Trainer) -> Strategy:
     if chosen.restart or (chosen.cold and strategy(chosen.cold).restart):
         raise Misconfigured(
             f"trainer.strategy: {settings.strategy} begins each round with random weights, to compare with in "
-            "`overread-learn labels`; the deployed network goes on from what it knows. Its picks are those of random: write "
-            f"trainer.strategy={settings.strategy.replace('scratch', 'random')}"
+            "`overread-learn labels`; the deployed network goes on from what it knows. Its picks are those of random: "
+            f"write trainer.strategy={settings.strategy.replace('scratch', 'random')}"
         )
     return chosen
 
