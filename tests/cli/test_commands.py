@@ -81,7 +81,7 @@ FAULTS: dict[str, tuple[tuple[str, ...], str]] = {
     "an absent configuration": (("--config", "absent.yaml", "status"), "absent.yaml"),
     "a data directory that is a file": (("--data", "taken", "status"), "--data"),
     "an unknown application": (("--set", "application=nonsense", "run", "inference"), "application"),
-    "an application of volumes": (("--set", "application=pulmonary-embolism", "up"), "from a volume"),
+    "an application of volumes": (("--set", "application=pulmonary-embolism", "run", "rollout"), "from a volume"),
     "an application of three classes": (("--set", "application=carotid-imt", "run", "candidates"), "3 classes"),
     "an unknown room": (("run", "cellar"), "cellar"),
     "an unknown strategy": (("--set", "trainer.strategy=guess", "run", "trainer.selection"), "trainer.strategy"),

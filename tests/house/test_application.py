@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from argparse import Namespace
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -10,8 +11,10 @@ import pytest
 
 from overread import config
 from overread.bootstrap import build
+from overread.cli.supervisor import Supervisor
 from overread.core.errors import Misconfigured
 from overread.house import House, application
+from overread.simulation import demo
 from overread_learn import applications
 from overread_learn.export import export
 from overread_learn.nets import build as network
@@ -51,6 +54,19 @@ def test_what_is_taken_can_be_cut_and_scored(name: str, tmp_path: Path) -> None:
 def test_no_room_starts_on_what_it_could_not_serve(open_house: Callable[..., House], name: str, room: str) -> None:
     with pytest.raises(Misconfigured, match=f"^application: {UNSERVED[name]}.*; choose one of "):
         build(open_house(application=name), room)
+
+
+def test_up_says_so_before_it_starts_a_room_and_leaves_no_lock(tmp_path: Path) -> None:
+    settings = config.load(data=tmp_path / "house", application="carotid-imt")
+    for _ in range(2):
+        with pytest.raises(Misconfigured, match=r"^application: carotid-imt has 3 classes"), Supervisor(settings):
+            pass
+
+
+def test_the_demo_says_so_before_it_wraps_the_images(tmp_path: Path) -> None:
+    asked = {"weights": None, "strategy": "auto", "data": tmp_path / "absent", "application": "carotid-imt"}
+    with pytest.raises(Misconfigured, match=r"^application: carotid-imt has 3 classes"):
+        demo._plan(Namespace(**asked, budget=None), tmp_path)
 
 
 @pytest.mark.parametrize("name", UNSERVED)
