@@ -6,9 +6,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from pydantic import ValidationError
 from sqlalchemy import select
 
-from overread.core.events import Purpose
+from overread.core.events import Purpose, ReadRequested
 from overread.core.splits import Split
 from overread.store.engine import Store
 from overread.trainer.tables import trainer_requests
@@ -74,3 +75,10 @@ def test_a_second_asking_in_a_round_draws_anew(store: Store, settings: dict[str,
     second = room.ask()
     assert len(second) == settings["budget"] + settings["audit"]
     assert 24 <= sum(one.candidate >= "c-120" for one in second) <= 36, "half of them, give or take chance"
+
+
+@pytest.mark.parametrize("value", [0.0, -0.1, 1.5, float("nan")])
+def test_what_is_no_probability_of_a_pick_is_no_request(value: float) -> None:
+    """Weighed by 1/0 it would outweigh all others."""
+    with pytest.raises(ValidationError, match="propensity"):
+        ReadRequested(candidate="c-1", study="s-1", purpose=Purpose.AUDIT, round=1, rank=0, propensity=value)
