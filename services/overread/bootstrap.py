@@ -13,7 +13,7 @@ from collections.abc import Callable
 from overread.core.errors import Misconfigured
 from overread.core.splits import SplitPolicy
 from overread.handler import Duty
-from overread.house import House, Room
+from overread.house import House, Room, unserved
 from overread.pacs.views import Views
 from overread.store.leases import Lease
 from overread.topology import ROOMS
@@ -78,6 +78,8 @@ def _inference(house: House) -> Room:
             application = Scorer(settings.model).application
         except (NotAModel, OSError) as error:
             raise Misconfigured(f"inference.model: {settings.model}: {error}") from error
+        if reason := unserved(application):
+            raise Misconfigured(f"inference.model: {settings.model}: {reason}")
     champion = Champion(settings, application)
     scoring = Scoring(Views(house.slices, application), champion)
     duties: list[Duty] = [Rescore(house.store, scoring)]
@@ -97,16 +99,10 @@ def _selection(house: House) -> Room:
     from overread.trainer.pool import Admit, Forget, Learn, Rate
     from overread.trainer.selection import Select
     from overread.trainer.versions import Promote, Register, Reject
-    from overread_learn.acquisition import strategy
 
-    settings = house.settings.trainer
-    try:
-        strategy(settings.strategy)
-    except ValueError as error:
-        raise Misconfigured(f"trainer.strategy: {error}") from error
     select = Select(
         house.store,
-        settings,
+        house.settings.trainer,
         patches=house.application.patches,
         share=house.pseudonyms.share,
         clock=house.clock,

@@ -116,6 +116,8 @@ class Trainer(_Section):
     """Take the weights between the champion's and the new ones that rank validation patients best (WiSE-FT)."""
     training: str = "ACFT(LQ)"
     """On which labels a round trains, and from which network: a row of ACFT's Table 2, or `rehearsal`."""
+    rates: Literal["own", "papers"] = "own"
+    """The application's own learning rates, or those of AIFT's Table 3, by phase (`[phases.first]` and so on)."""
     depth: Annotated[int, Field(ge=1)] | Literal["all", "search"] = "all"
     """How many blocks of the network a round trains, counted from the head; `search` tries them all and takes the
     shallowest within one standard error of the best, again when the labels have doubled."""
@@ -127,7 +129,7 @@ class Trainer(_Section):
     """Fit a temperature on validation patients, so that the operating point holds."""
     threads: int = Field(max(1, (os.cpu_count() or 2) // 2), ge=1)
     """Half the cores: the other rooms go on meanwhile, and OpenMP on a core that is taken costs many times more."""
-    seed: int = 0
+    seed: int = Field(0, ge=0)
     most_rounds: int | None = Field(None, ge=1)
     """Stop asking after so many; None: as long as the pool lasts."""
 

@@ -110,10 +110,7 @@ class House:
     @cached_property
     def application(self) -> Application:
         """The CAD application of this house."""
-        try:
-            return applications.load(self.settings.application)
-        except (ValueError, OSError) as error:
-            raise Misconfigured(f"application: {error}") from error
+        return application(self.settings.application)
 
     @cached_property
     def registry(self) -> Registry:
@@ -141,6 +138,39 @@ class House:
             self.bus.close()
         finally:
             self.store.close()
+
+
+def application(name: str) -> Application:
+    """Load an application by its name or file, for a house.
+
+    Raises:
+        Misconfigured: there is none, it can't work, or the loop can't serve it.
+    """
+    try:
+        found = applications.load(name)
+    except (ValueError, OSError) as error:
+        raise Misconfigured(f"application: {error}") from error
+    if reason := unserved(found):
+        raise Misconfigured(f"application: {reason}")
+    return found
+
+
+def unserved(application: Application) -> str | None:
+    """Return why the loop can't serve an application: each of its candidates would become a dead letter.
+
+    A candidate is a point in an image, and what is scored, read and gated is one probability, of a lesion.
+    """
+    if application.geometry != "plane":
+        return (
+            f"{application.name} cuts its patches from a volume (geometry {application.geometry}), and a house serves "
+            "candidates in single images; choose one of geometry plane"
+        )
+    if len(application.classes) > 2:
+        return (
+            f"{application.name} has {len(application.classes)} classes ({', '.join(application.classes)}), and a "
+            "house knows two, lesion or none; choose one of two classes (`overread-learn` takes more)"
+        )
+    return None
 
 
 def _cluster(settings: Settings, topics: Mapping[str, int], role: str) -> Bus:

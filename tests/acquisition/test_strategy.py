@@ -55,13 +55,6 @@ def test_every_combination(measure: str) -> None:
         assert (found.measure, found.entropy, found.diversity) == ("aift" if measure in AIFT else measure, *weights)
 
 
-def test_only_what_chance_alone_draws_is_at_random() -> None:
-    found = {name for name in STRATEGIES if strategy(name).at_random}
-    assert found == {"random", "scratch"}
-    assert not strategy("typiclust:random").at_random
-    assert not strategy("random:margin").at_random
-
-
 def test_names_of_combinations() -> None:
     acft = strategy("acft")
     assert (acft.diversity, acft.entropy, acft.alpha, acft.draw, acft.factor) == (1, 0, 0.25, "randomised", 5)
@@ -69,6 +62,11 @@ def test_names_of_combinations() -> None:
     assert (behind.draw, behind.factor, behind.cold) == ("randomised", 5, "typiclust")
     assert strategy("scratch").restart
     assert not strategy("random").restart
+
+
+def test_what_is_drawn_by_chance_alone() -> None:
+    names = [*STRATEGIES, "random:random", "typiclust:random", "random:entropy"]
+    assert [name for name in names if strategy(name).at_random] == ["random", "scratch", "random:random"]
 
 
 @pytest.mark.parametrize(

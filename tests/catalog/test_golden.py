@@ -46,6 +46,7 @@ overread.model.rejected.v1.newer.json 517a9a35029c
 overread.model.rejected.v1.whole.json b9013f7d8ddd
 overread.model.rolledback.v1.newer.json f4afe3e4cbaf
 overread.model.rolledback.v1.whole.json 3c93d0f90f67
+overread.read.requested.v1.drawn.json 66a864ef2b86
 overread.read.requested.v1.least.json 98ce5017a533
 overread.read.requested.v1.newer.json 232672e78f0f
 overread.read.requested.v1.whole.json 3aa17f8f0526

@@ -81,8 +81,15 @@ FAULTS: dict[str, tuple[tuple[str, ...], str]] = {
     "an absent configuration": (("--config", "absent.yaml", "status"), "absent.yaml"),
     "a data directory that is a file": (("--data", "taken", "status"), "--data"),
     "an unknown application": (("--set", "application=nonsense", "run", "inference"), "application"),
+    "an application of volumes": (("--set", "application=pulmonary-embolism", "run", "rollout"), "from a volume"),
+    "an application of three classes": (("--set", "application=carotid-imt", "run", "candidates"), "3 classes"),
     "an unknown room": (("run", "cellar"), "cellar"),
     "an unknown strategy": (("--set", "trainer.strategy=guess", "run", "trainer.selection"), "trainer.strategy"),
+    "a strategy for experiments": (("--set", "trainer.strategy=scratch", "run", "trainer.selection"), "=random"),
+    "random labels that are chosen": (("--set", "trainer.training=RFT(LQ)", "run", "trainer.round"), "AFT(LQ)"),
+    "rates that the application lacks": (("--set", "trainer.rates=papers", "run", "trainer.round"), "trainer.rates"),
+    "rates that there are not": (("--set", "trainer.rates=mine", "status"), "trainer.rates"),
+    "a seed that is none": (("--set", "trainer.seed=-1", "status"), "trainer.seed"),
     "another database": (("--set", "store_url=mysql://x", "status"), "mysql"),
     "the embedded bus on a server": (("--set", "store_url=postgresql://u@127.0.0.1:9/x", "status"), "bus_url"),
     "a bus that is none": (("--set", "bus_url=rabbit://x", "status"), "bus_url"),
@@ -214,6 +221,25 @@ def test_a_model_of_another_geometry_is_refused(overread: Run, tmp_path: Path) -
     said = overread("models", "import", "model.onnx")
     assert said.code == 2
     assert "another way" in said.err
+
+
+def test_no_model_is_imported_into_a_house_that_could_not_serve_it(overread: Run, tmp_path: Path) -> None:
+    (tmp_path / "model.onnx").write_bytes(export(tmp_path, 1, application=load("pulmonary-embolism")))
+    said = overread("--set", "application=pulmonary-embolism", "models", "import", "model.onnx")
+    assert said.code == 2
+    assert "from a volume" in said.err
+
+
+@pytest.mark.network
+def test_the_doctor_names_an_application_that_cannot_be_served(overread: Run) -> None:
+    def looked(name: str) -> dict[str, str]:
+        facts = overread("--set", f"application={name}", "doctor", "--json").facts
+        (found,) = (check for check in facts if check["what"] == "application")
+        return dict(found)
+
+    assert (looked("polyp")["state"], looked("polyp")["detail"]) == ("ok", "polyp")
+    assert looked("carotid-imt")["state"] == "missing"
+    assert "3 classes" in looked("carotid-imt")["detail"]
 
 
 def test_a_study_is_purged_by_its_uid_once_and_only_when_confirmed(overread: Run, tmp_path: Path) -> None:

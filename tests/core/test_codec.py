@@ -23,7 +23,7 @@ from overread.core.events import EVENTS, Event, ReadRequested, StudyPurged
 def example(kind: typing.Any) -> typing.Any:
     """A value of a field's type that is none of the defaults."""
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
-    if origin in {typing.Union, types.UnionType}:
+    if origin in {typing.Union, types.UnionType, typing.Annotated}:
         return example(arguments[0])
     if origin is typing.Literal:
         return arguments[-1]

@@ -44,7 +44,15 @@ def test_a_row_that_there_is_not_is_refused_at_the_start(room: Room) -> None:
     with pytest.raises(Misconfigured, match=r"trainer\.training: 'ACFT\(QL\)' is none of RFT\(LQ\), .*rehearsal"):
         choose(room, training="ACFT(QL)")
     for name in STRATEGIES:
-        choose(room, training=name)
+        choose(room, training=name, strategy="random")
+
+
+@pytest.mark.parametrize("strategy", ["auto", "margin", "typiclust:random"])
+def test_random_fine_tuning_with_chosen_labels_is_refused_since_it_is_another_row(room: Room, strategy: str) -> None:
+    said = rf"RFT\(LQ\) are drawn at random, and .* is {strategy}.* Write trainer\.training=AFT\(LQ\), or .*=random"
+    with pytest.raises(Misconfigured, match=said):
+        choose(room, training="RFT(LQ)", strategy=strategy)
+    choose(room, training="AFT(LQ)", strategy=strategy)
 
 
 def test_by_default_a_round_goes_on_from_the_champion_on_all_labels(room: Room) -> None:
@@ -113,7 +121,7 @@ def test_what_begins_at_m0_takes_the_bootstraps_weights_and_is_not_drawn_to_the_
         from_bytes(weights),
         Neighbourhoods(views, train),
         fixed_patches(views, validation)[:2],
-        recipe(views.application, room.settings, seed=2, scratch=False),
+        recipe(views.application, room.settings, seed=2, scratch=False, first=True),
     ).model.state_dict()
     found = from_bytes(registered).state_dict()
     assert all(torch.equal(expected[name], value) for name, value in found.items())

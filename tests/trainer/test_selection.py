@@ -11,6 +11,7 @@ from sqlalchemy import insert, select
 from inference.words import NOON, corrected, hear, perform, promoted, purged, received, registered
 from overread import config
 from overread.core.corrections import Verdict
+from overread.core.errors import Misconfigured
 from overread.core.events import CandidateScored, Kind, Purpose, ReadRequested
 from overread.core.pseudonyms import Pseudonyms
 from overread.core.splits import Split
@@ -104,6 +105,14 @@ def test_the_budget_is_the_most_uncertain_and_the_audit_is_of_the_rest(room: Roo
     assert first.score is not None
     assert first.score >= max(one.score or 0 for one in said)
     assert {one.strategy for one in said if one.purpose is Purpose.AUDIT} == {None}
+
+
+@pytest.mark.parametrize(("strategy", "instead"), [("scratch", "random"), ("scratch:entropy", "random:entropy")])
+def test_a_strategy_that_begins_anew_each_round_is_refused(store: Store, strategy: str, instead: str) -> None:
+    """Nothing here would begin anew: it would be Random under another name."""
+    with pytest.raises(Misconfigured, match=rf"{strategy} begins each .*write trainer\.strategy={instead}$"):
+        Room(store, strategy=strategy)
+    Room(store, strategy=instead)
 
 
 def test_the_audit_is_a_lot_and_not_a_ranking(store: Store) -> None:

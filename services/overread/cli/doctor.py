@@ -32,6 +32,7 @@ def examine(settings: Settings) -> list[Check]:
         _package("onnxruntime-gpu", needed=True, why="scoring"),
         _package("torch", needed=False, why="rounds of training: pip install 'overread[train]'"),
         _providers(),
+        _application(settings),
         _store(settings),
         *_bus(settings),
         _disk(settings),
@@ -55,6 +56,16 @@ def _providers() -> Check:
 
     names = onnxruntime.get_available_providers()
     return Check("execution providers", "ok", f"{', '.join(names)} (offered; /metrics says which one runs)")
+
+
+def _application(settings: Settings) -> Check:
+    from overread.house import application
+
+    try:
+        found = application(settings.application)
+    except OverreadError as error:
+        return Check("application", "missing", str(error), "set application")
+    return Check("application", "ok", found.name)
 
 
 def _store(settings: Settings) -> Check:

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from importlib.util import find_spec
@@ -68,10 +69,13 @@ class Supervisor:
             ) from error
         except OSError as error:
             raise Misconfigured(f"data: {data} can't be used ({error.strerror}); set --data") from error
-        _wait_for_orphans(data / "run")
-        self._prepare()
-        for process in self._processes:
-            self._start(process)
+        with ExitStack() as undo:
+            undo.push(self.__exit__)  # nobody else calls it where this fails
+            _wait_for_orphans(data / "run")
+            self._prepare()
+            for process in self._processes:
+                self._start(process)
+            undo.pop_all()
         return self
 
     def __exit__(

@@ -9,9 +9,9 @@ centres, (0, 0) is the centre of the first pixel, x runs along columns.
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from overread.core.corrections import Verdict
 from overread.core.splits import Split
@@ -171,6 +171,11 @@ class ReadRequested(Event):
     diversity: float | None = None
     majority: int | None = None
     """Patches kept by majority selection (k)."""
+    propensity: Annotated[float, Field(gt=0, le=1)] | None = None
+    """Probability of being among those that were asked for together: of inclusion in a draw without replacement, not of
+    one of its steps. 1/propensity weighs the read back to those it was drawn from: the unread of train patients that
+    `model` had scored (with `~OMEGA` the best of them), for `audit` those that the strategy left. None where the draw
+    knows none: nothing was left to chance, or k-means++ drew."""
 
 
 class CorrectionSubmitted(Event):

@@ -24,7 +24,7 @@ from rich.console import Console
 from overread import config
 from overread.core.clock import utc_now
 from overread.core.errors import GateFailed, Misconfigured, OverreadError
-from overread.house import House
+from overread.house import House, application
 from overread.rollout import signoff
 from overread.simulation import phantoms, photographs
 from overread.simulation.flipped import train_flipped
@@ -111,12 +111,14 @@ def _plan(arguments: argparse.Namespace, out: Path) -> Plan:
         return Plan(
             "lung-nodule", studies, truth, {"trainer": trainer}, 2, 6, ("confirmed", "rejected", "amended", "added")
         )
+    named = arguments.application or "fundus-microaneurysm"
+    application(named)  # said now, not after the wrapping, and not in the log of `up` alone
     with console.status("wrapping photographs as DICOM"):
         wrapped = photographs.wrap(arguments.data, studies, on_progress=lambda *_: None)
     trainer |= {"budget": arguments.budget or 120, "audit": 10}
     settings = {"trainer": trainer, "splits": str(wrapped.splits)}
     return Plan(
-        arguments.application or "fundus-microaneurysm",
+        named,
         studies,
         wrapped.truth,
         settings,

@@ -39,7 +39,7 @@ def train_flipped(house: House, champion: int, file: Path, *, on_epoch: Callable
         from_bytes(weights),
         samples,
         (patches, np.asarray(1 - truth)),
-        recipe(house.application, settings, seed=0, scratch=scratch),
+        recipe(house.application, settings, seed=0, scratch=scratch, first=False),
         on_epoch=lambda report: on_epoch(report.epoch),
     )
     export(fitted.model, house.application, file, extra={"overread.kind": "flipped"})

@@ -7,6 +7,7 @@ is new to a round where no version in its parent's line has learnt it as it stan
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -16,9 +17,12 @@ from sqlalchemy import Connection, select
 from overread.config import Trainer
 from overread.core.errors import Misconfigured
 from overread.store.engine import upsert
+from overread.trainer import selection
 from overread.trainer.labels import Labelled, Neighbourhoods
 from overread.trainer.tables import trainer_labels, trainer_learnt, trainer_rounds
+from overread_learn.applications import Application
 from overread_learn.finetune import STRATEGIES, misclassified, plan, probabilities
+from overread_learn.finetune.rates import check_rates
 from overread_learn.nets import Classifier
 
 SCORED_AT_ONCE = 64
@@ -38,14 +42,26 @@ class Beginning(NamedTuple):
     """What the champion has learnt: candidates, each with its label's version."""
 
 
-def check(settings: Trainer) -> None:
-    """Refuse a row that there is not.
+def check(settings: Trainer, application: Application) -> None:
+    """Refuse a row that there is not, or that the strategy makes another one, and rates that the application lacks.
 
     Raises:
-        Misconfigured: naming the setting and the rows.
+        Misconfigured: naming the setting, and what to write.
     """
     if settings.training not in STRATEGIES:
         raise Misconfigured(f"trainer.training: {settings.training!r} is none of {', '.join(STRATEGIES)}")
+    row = STRATEGIES[settings.training]
+    if not (selection.check(settings).at_random or row.active):
+        same = next(name for name, other in STRATEGIES.items() if other == replace(row, active=True))
+        raise Misconfigured(
+            f"trainer.training: the labels of {settings.training} are drawn at random, and trainer.strategy is "
+            f"{settings.strategy}, which chooses them: that is {same}. Write trainer.training={same}, or "
+            "trainer.strategy=random"
+        )
+    try:
+        check_rates(settings.rates, application)
+    except ValueError as error:
+        raise Misconfigured(f"trainer.rates: {error}; write trainer.rates=own") from error
 
 
 def beginning(tx: Connection, settings: Trainer, number: int, champion: int) -> Beginning:

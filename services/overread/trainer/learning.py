@@ -102,6 +102,8 @@ class Terms(NamedTuple):
     held: Held
     """Validation patients' candidates."""
     recipe: Recipe
+    restart: Recipe
+    """The same of a restart from M0."""
     on_epoch: Callable[[EpochReport], None]
     found: Found | None = None
     """What the last search for a depth said."""
@@ -161,7 +163,7 @@ def _unless_drifted(
     """Return what was learnt, with the check; or the restart, as it is, where that is better by the margin."""
     log.info("drift check: M0 learns all labels", extra={"labels": len(samples)})
     try:
-        fitted = _fit(m0, samples, terms, learnt.depth, checkpoint)
+        fitted = _fit(m0, samples, terms._replace(recipe=terms.restart), learnt.depth, checkpoint)
     except Diverged as error:  # no reason to lose the round
         log.warning("no drift check", extra={"reason": str(error)})
         return learnt

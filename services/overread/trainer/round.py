@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -31,7 +32,7 @@ from overread.trainer import labels as teaching
 from overread.trainer.bootstrap import start
 from overread.trainer.depth import check, last_search
 from overread.trainer.learning import Learnt, Networks, Terms, learn
-from overread.trainer.recipe import began_at_random, recipe
+from overread.trainer.recipe import began_at_random, phase, recipe
 from overread.trainer.selection import next_round, open_reads, reference_reads
 from overread.trainer.tables import trainer_rounds
 from overread.trainer.versions import Model, champion, pending
@@ -80,7 +81,7 @@ class Round:
         self._settings, self._lease, self._clock = settings, lease, clock
         self._checkpoints = checkpoints
         self._failed: tuple[str, str] | None = None
-        curriculum.check(settings)
+        curriculum.check(settings, views.application)
         torch.set_num_threads(settings.threads)
 
     def prepare(self) -> Outcome | None:
@@ -201,6 +202,7 @@ class Round:
             return self._fail(task, f"stopped: trainer.depth: {error}")
         log.info("round begins", extra={"round": task.round, "labels": len(task.train), "parent": task.parent.version})
         samples = teaching.Neighbourhoods(self._views, task.train)
+        terms = partial(recipe, self._views.application, settings, seed=seed, scratch=scratch)
         planned = curriculum.planned(settings, network, samples, beginning.known, seed)
         try:
             learnt = learn(
@@ -209,17 +211,20 @@ class Round:
                 planned.indices,
                 Terms(
                     Held(*teaching.fixed_patches(self._views, task.validation)),
-                    recipe(self._views.application, settings, seed=seed, scratch=scratch),
-                    lambda report: self._report(task.round, report),
-                    found,
+                    recipe=terms(first=not beginning.deployed),
+                    restart=terms(first=True),
+                    on_epoch=lambda report: self._report(task.round, report),
+                    found=found,
                 ),
                 settings,
                 checkpoint=self._checkpoints / f"{self._identity(task)}.pt" if self._checkpoints else None,
             )
         except (Diverged, ValueError) as error:  # pixels purged since, or rates too high: said, and tried with more
             return self._fail(task, f"waiting: {error}")
+        stage = phase(settings, scratch=scratch, first=learnt.restarted or not beginning.deployed)
         known = {
             "training": settings.training,
+            "rates": settings.rates if stage is None else f"{settings.rates}, {stage}",
             "start": str(beginning.m0 if learnt.restarted else beginning.version),
             "labels": str(len(samples)),
         }

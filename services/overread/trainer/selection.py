@@ -3,6 +3,9 @@
 Train patients' unread candidates are ranked by the strategy under the champion's logits; a small random sample goes
 beside them (`audit`). Validation and locked patients are read completely and in random order (`reference`): a worklist
 of picks alone would bias every AUC.
+
+A pick keeps the probability with which it was drawn, so that rates over all candidates can be told from the picks. That
+holds only if each asking draws anew: the lots of an earlier one would favour whoever arrived since.
 """
 
 from __future__ import annotations
@@ -21,13 +24,14 @@ from sqlalchemy import Connection, Row, func, select
 from overread import metrics
 from overread.config import Trainer
 from overread.core.clock import Clock
+from overread.core.errors import Misconfigured
 from overread.core.events import Event, Purpose, ReadRequested
 from overread.core.splits import Split
 from overread.store.engine import Store, upsert
 from overread.trainer.labels import digest, labelled
 from overread.trainer.tables import trainer_pool, trainer_requests, trainer_rounds, trainer_scores
 from overread.trainer.versions import champion, pending
-from overread_learn.acquisition import Pick, Pool, strategy
+from overread_learn.acquisition import Pick, Pool, Strategy, strategy
 from overread_learn.acquisition import select as choose
 
 log = logging.getLogger(__name__)
@@ -45,12 +49,32 @@ Share = Callable[[str, str], float]
 """(purpose, candidate) → a fixed number in [0, 1): `Pseudonyms.share`."""
 
 
+def check(settings: Trainer) -> Strategy:
+    """Return the strategy, unless there is none of its name, or none that a network in service can learn by.
+
+    Raises:
+        Misconfigured: naming the setting, and what to write.
+    """
+    try:
+        chosen = strategy(settings.strategy)
+    except ValueError as error:
+        raise Misconfigured(f"trainer.strategy: {error}") from error
+    if chosen.restart or (chosen.cold and strategy(chosen.cold).restart):
+        raise Misconfigured(
+            f"trainer.strategy: {settings.strategy} begins each round with random weights, to compare with in "
+            "`overread-learn labels`; the deployed network goes on from what it knows. Its picks are those of random: "
+            f"write trainer.strategy={settings.strategy.replace('scratch', 'random')}"
+        )
+    return chosen
+
+
 class Select:
     """Asks for the next reads whenever the last ones are answered."""
 
     every = 0.5
 
     def __init__(self, store: Store, settings: Trainer, *, patches: int, share: Share, clock: Clock) -> None:
+        check(settings)
         self._store, self._settings, self._patches = store, settings, patches
         self._share, self._clock = share, clock
         self._scored: tuple[str, int, int] | None = None
@@ -116,13 +140,17 @@ class Select:
         if len(fresh) < FRESH * len(unread) and not self._stalled((current.sha256, len(fresh), len(unread))):
             return []
         pool = self._pool(tx, fresh, current.sha256)
-        chosen = self._choose(pool, self._settings.strategy, self._settings.budget, following)
+        seed = int(np.random.SeedSequence([self._settings.seed, following, asked]).generate_state(1)[0])
+        chosen = self._choose(pool, self._settings.strategy, self._settings.budget, seed)
         # The audit sample is random among the rest; its picks carry AIFT's terms like the others.
         taken = {pick.id for pick in chosen}
         rest = [row for row in fresh if row.candidate not in taken]
-        rest.sort(key=lambda row: self._share(f"audit-{following}", row.candidate))
+        rest.sort(key=lambda row: self._share(f"audit-{following}-{asked}", row.candidate))
         few = rest[: self._settings.audit]
-        lots = self._choose(_scored(few), "random", len(few), following) if few else []
+        lots = [
+            replace(pick, propensity=len(few) / len(rest))  # drawn from the rest, not from the few
+            for pick in (self._choose(_scored(few), "random", len(few), seed) if few else ())
+        ]
         study = {row.candidate: row.study for row in fresh}
         log.info("reads requested", extra={"round": following, "picks": len(chosen), "pool": len(fresh)})
         return [
@@ -138,6 +166,7 @@ class Select:
                 entropy=pick.entropy,
                 diversity=pick.diversity,
                 majority=pick.majority,
+                propensity=pick.propensity,
             )
             for purpose, part in ((Purpose.ACQUISITION, chosen), (Purpose.AUDIT, lots))
             for place, pick in enumerate(part)
@@ -162,13 +191,13 @@ class Select:
             counts=Counter(one.label for one in labelled(tx, Split.TRAIN)),
         )
 
-    def _choose(self, pool: Pool, name: str, budget: int, number: int) -> list[Pick]:
+    def _choose(self, pool: Pool, name: str, budget: int, seed: int) -> list[Pick]:
         chosen = strategy(name)
         if chosen.embeds and pool.embeddings is None:
             # An imported champion may give none. Asking by the measure alone is better than asking nobody.
-            log.warning("the champion gives no embeddings", extra={"strategy": name, "round": number})
+            log.warning("the champion gives no embeddings", extra={"strategy": name})
             chosen = replace(chosen, draw="best" if chosen.measure else "random", cold="random")
-        return choose(pool, chosen, budget, seed=self._settings.seed + number, k_ref_m=self._patches)
+        return choose(pool, chosen, budget, seed=seed, k_ref_m=self._patches)
 
     @staticmethod
     def _wants_more(tx: Connection, number: int) -> bool:

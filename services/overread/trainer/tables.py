@@ -84,10 +84,12 @@ trainer_requests = Table(
     Column("entropy", Float),
     Column("diversity", Float),
     Column("majority", Integer),
+    Column("propensity", Float),
     PrimaryKeyConstraint("candidate", "purpose"),
     Index("trainer_requests_round", "round"),
 )
-"""What was asked for, and the terms that put it there."""
+"""What was asked for, and the terms that put it there. `propensity` is the probability of being among those asked for
+together (`ReadRequested` says of whom), None where the draw knows none."""
 
 trainer_versions = Table(
     "trainer_versions",
