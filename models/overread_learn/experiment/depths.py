@@ -20,7 +20,7 @@ from overread_learn.experiment.learner import use_threads
 from overread_learn.experiment.material import FixedPatches, Material, Subset
 from overread_learn.experiment.processes import CONTEXT, cores, spread, threads_of
 from overread_learn.experiment.ranks import packed
-from overread_learn.finetune import patches_each
+from overread_learn.patches import patches_each
 
 __all__ = ["VALIDATION", "DepthStudy", "cohort", "held", "train"]
 

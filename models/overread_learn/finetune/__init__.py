@@ -3,7 +3,7 @@
 from overread_learn.evaluate.roc import OneClass
 from overread_learn.finetune.checkpoint import OtherTraining
 from overread_learn.finetune.interpolation import Interpolated, choose, interpolate, reestimate
-from overread_learn.finetune.predict import logits, patches_each, probabilities
+from overread_learn.finetune.predict import logits, probabilities
 from overread_learn.finetune.rates import recipe
 from overread_learn.finetune.restart import Drift, drift
 from overread_learn.finetune.step import Diverged, Fitted, finetune
@@ -32,7 +32,6 @@ __all__ = [
     "interpolate",
     "logits",
     "misclassified",
-    "patches_each",
     "plan",
     "probabilities",
     "recalibrated",

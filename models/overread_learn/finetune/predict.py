@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from overread_learn.nets.classifier import Classifier
 
-__all__ = ["device_of", "groups", "logits", "patches_each", "probabilities", "tensor"]
+__all__ = ["device_of", "groups", "logits", "probabilities", "tensor"]
 
 AT_ONCE = 256
 """Patches that go through a network together."""
@@ -37,11 +37,6 @@ def groups(candidates: Iterable[NDArray[np.float32]]) -> Iterator[list[NDArray[n
             group = []
     if group:
         yield group
-
-
-def patches_each(patches: int, candidates: int, most: int) -> int:
-    """Return how many of each candidate's patches to score, so that they are ``most`` in all; at least one."""
-    return max(1, min(patches, most // max(candidates, 1)))
 
 
 def probabilities(model: Classifier, candidates: Sequence[NDArray[np.float32]]) -> NDArray[np.float64]:

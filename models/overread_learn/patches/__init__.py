@@ -2,7 +2,7 @@
 
 from overread_learn.patches.augment import augment
 from overread_learn.patches.boundaries import Boundaries, boundaries
-from overread_learn.patches.cut import cut
+from overread_learn.patches.cut import cut, patches_each
 from overread_learn.patches.cut_volume import augment_volume, cut_volume
 from overread_learn.patches.neighbourhood import neighbourhood
 from overread_learn.patches.prepare import Prepared, prepare
@@ -18,5 +18,6 @@ __all__ = [
     "cut",
     "cut_volume",
     "neighbourhood",
+    "patches_each",
     "prepare",
 ]

@@ -11,7 +11,7 @@ from overread_learn.patches.prepare import Prepared
 from overread_learn.patches.square import draw, normalise, place
 from overread_learn.patches.variants import variants
 
-__all__ = ["cut", "symmetric"]
+__all__ = ["cut", "patches_each", "symmetric"]
 
 
 class _Placed(NamedTuple):
@@ -48,6 +48,11 @@ def cut(
             top, left = margin + down, margin + right
             patches[index] = symmetric(planes[:, top : top + size, left : left + size], symmetry)
     return patches
+
+
+def patches_each(patches: int, candidates: int, most: int) -> int:
+    """Return how many of each candidate's patches to cut, so that they are ``most`` in all; at least one."""
+    return max(1, min(patches, most // max(candidates, 1)))
 
 
 def symmetric(planes: NDArray[np.float32], symmetry: int) -> NDArray[np.float32]:

@@ -17,8 +17,7 @@ from overread.core.events import Place
 from overread.core.splits import Split
 from overread.pacs.views import View, Views
 from overread.trainer.tables import trainer_labels
-from overread_learn.finetune import patches_each
-from overread_learn.patches import augment, cut
+from overread_learn.patches import augment, cut, patches_each
 
 VALIDATION_PATCHES = 2048
 """Patches scored after each epoch at most: beyond it fewer of each candidate's m are used."""
