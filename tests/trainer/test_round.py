@@ -21,6 +21,7 @@ from overread.store.leases import Lease
 from overread.trainer import bootstrap, shelf
 from overread.trainer import round as rounds
 from overread.trainer.labels import Neighbourhoods, fixed_patches, labelled
+from overread_learn.acquisition.strategy import ALIASES
 from overread_learn.evaluate import auc
 from overread_learn.nets import WeightsUnavailable, build, from_bytes
 from overread_learn.patches import cut
@@ -76,6 +77,7 @@ def test_a_round_learns_registers_and_says_so(room: Room) -> None:
     version = room.registry.versions()[0]
     assert version.tags["labels_sha256"] == row.labels_sha256
     assert version.tags["parent_sha256"] == parent.sha256
+    assert (version.tags["strategy"], version.tags["chooses"]) == ("auto", ALIASES["auto"])
     assert version.tags["interpolated"] == "1", "an untrained network has nothing to hold on to"
     room.hear(said)
     assert room.look() is None, "rollout decides first"

@@ -36,6 +36,7 @@ from overread.trainer.recipe import began_at_random, phase, recipe
 from overread.trainer.selection import next_round, open_reads, reference_reads
 from overread.trainer.tables import trainer_rounds
 from overread.trainer.versions import Model, champion, pending
+from overread_learn.acquisition.strategy import meaning
 from overread_learn.depth import Held
 from overread_learn.finetune import Diverged, EpochReport
 from overread_learn.nets import Classifier, from_bytes
@@ -247,6 +248,7 @@ class Round:
     def _registered(self, task: Task, learnt: Learnt, known: dict[str, str], seconds: float) -> Outcome:
         lineage = {
             "strategy": self._settings.strategy,
+            "chooses": meaning(self._settings.strategy),  # `auto` has meant others before
             "parent": str(task.parent.version),
             "parent_sha256": task.parent.sha256,
             "labels_sha256": teaching.digest(task.train),
