@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import closing
 from pathlib import Path
@@ -11,9 +12,13 @@ from kafka import KafkaAdminClient
 from kafka.admin import NewTopic
 
 from overread.simulation.broker import Cluster
+from overread.topology import DEAD_LETTERS, TOPICS
 
 MARKS = [pytest.mark.network, pytest.mark.part("default-jre-headless"), pytest.mark.part("maven")]
 """What a test with a broker carries."""
+
+EVERY = {**TOPICS, **DEAD_LETTERS}
+"""The topics of a house, with their partitions."""
 
 
 @pytest.fixture(scope="session")
@@ -30,6 +35,16 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
 def admin(cluster: Cluster) -> closing[KafkaAdminClient]:
     """Speak to the cluster as its operator."""
     return closing(KafkaAdminClient(bootstrap_servers=cluster.servers))
+
+
+def without_topics(cluster: Cluster) -> Cluster:
+    """Return the cluster, running, without any topic of a house: an earlier test may have left some."""
+    cluster.start()
+    with admin(cluster) as operator:
+        while left := sorted(set(operator.list_topics()) & EVERY.keys()):  # they go a moment later
+            operator.delete_topics(left, raise_errors=False)
+            time.sleep(0.05)
+    return cluster
 
 
 def make_topics(cluster: Cluster, topics: Mapping[str, int], **settings: str) -> None:

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from brokers import MARKS, admin, make_topics
+from brokers import MARKS, admin, make_topics, without_topics
 from inference.words import received
 from overread.bootstrap import build
 from overread.bus.dead_letters import topic_of
@@ -102,8 +102,7 @@ class Example:
 @pytest.fixture(scope="module")
 def example(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Example]:
     folder = tmp_path_factory.mktemp("events-page")
-    cluster.start()
-    make_topics(cluster, TOPICS)
+    make_topics(without_topics(cluster), TOPICS)
     with ExitStack() as stack:
         house = House(load(None, data=folder / "house", bus_url=cluster.url))
         stack.callback(house.close)

@@ -6,27 +6,21 @@ import time
 
 import pytest
 
-from brokers import MARKS, admin, make_topics
+from brokers import EVERY, MARKS, admin, make_topics, without_topics
 from cli.said import Run
 from overread.bus import reading
 from overread.bus.kafka_client import Access
 from overread.bus.kafka_topics import Difference, Operator
 from overread.simulation.broker import Cluster, free_ports
-from overread.topology import DEAD_LETTERS, TOPICS
+from overread.topology import DEAD_LETTERS
 
-EVERY = {**TOPICS, **DEAD_LETTERS}
 FACTS = "overread.finding.corrected.v1"
 
 
 @pytest.fixture
 def bare(cluster: Cluster) -> Cluster:
     """A cluster without any of our topics."""
-    cluster.start()
-    with admin(cluster) as operator:
-        while left := sorted(set(operator.list_topics()) & EVERY.keys()):  # they go a moment later
-            operator.delete_topics(left, raise_errors=False)
-            time.sleep(0.05)
-    return cluster
+    return without_topics(cluster)
 
 
 def named(cluster: Cluster) -> set[str]:
