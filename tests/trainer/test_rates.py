@@ -63,7 +63,7 @@ def values(*names: str) -> list[tuple[float, float, float, int]]:
     return [(one.rate, one.head_rate, one.gamma, one.epochs) for one in (PHASES[name] for name in names)]
 
 
-@pytest.mark.parametrize(("strategy", "later"), [("entropy", "later"), ("auto", "later_diversity")])
+@pytest.mark.parametrize(("strategy", "later"), [("entropy", "later"), ("acft", "later_diversity")])
 @pytest.mark.usefixtures("application")
 def test_the_first_round_and_the_later_ones_have_rates_of_their_own_and_so_has_a_restart(
     room: Room, rates: list[Any], strategy: str, later: str

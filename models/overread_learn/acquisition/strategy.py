@@ -98,7 +98,7 @@ _NAME = re.compile(
     r"(?:@(?P<alpha>\d*\.?\d+))?"
     r"(?:~(?P<omega>\d*\.?\d+)|\^(?P<beta>\d*\.?\d+)|\+badge(?P<badge>(?:\d*\.?\d+)?))?"
 )
-ALIASES: Mapping[str, str] = MappingProxyType({"acft": "diversity@.25~5", "auto": "diversity@.25~5"})
+ALIASES: Mapping[str, str] = MappingProxyType({"acft": "diversity@.25~5", "auto": "random:entropy@.25+badge2"})
 AUTO = "auto"
 """What is chosen where nobody chooses; docs/results.md says why."""
 

@@ -20,7 +20,7 @@ FORESIGHT = "foresight"
 MARKS = frozenset({ORACLE, FORESIGHT})
 """Names that a comparison takes beside the registry's."""
 
-PROPOSALS = (ORACLE, "random", "stratified", "margin", "badge", "typiclust", "diversity@.25", "sum@.25", "auto")
+PROPOSALS = (ORACLE, "random", "stratified", "margin", "badge", "typiclust", "diversity@.25", "sum@.25", "acft")
 """Whose choices foresight weighs: every family of the registry, and the choice that sees the labels. Nine runs each."""
 
 
