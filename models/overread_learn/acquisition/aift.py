@@ -103,15 +103,15 @@ def _binary(z: NDArray[np.float64], k: int) -> _Part:
 def _sigmoid(d: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return 1 / (1 + exp(-d)) and exp(-|d|), neither of which can overflow."""
     unlikely = np.exp(-np.abs(d))
-    # exp(-|d|) is at most 1: the maximum is `where`, at a fifth of its time.
+    # exp(-|d|) is at most 1, so that the maximum is `where`, without its branches.
     return np.maximum(unlikely, d > 0) / (1 + unlikely), unlikely
 
 
 def _sum_log1p(u: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the sum over j of log(1 + u_j), (n,) of (n, k) in 0..1, at one logarithm for sixteen.
 
-    Logarithms are most of the binary way's time. (1 + a) (1 + b) = 1 + (a + b + a b), in which no small u is lost
-    beside the 1; sixteen factors are at most 2^16.
+    A logarithm of each was a quarter of the binary way's time. (1 + a) (1 + b) = 1 + (a + b + a b), in which no small u
+    is lost beside the 1; sixteen factors are at most 2^16.
     """
     for _ in range(4):
         half = u.shape[1] // 2

@@ -2,7 +2,7 @@
 
 import json
 import secrets
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, overload
@@ -145,7 +145,7 @@ def gather(
         for number, (name, mine) in enumerate(groupby(rows, key=lambda row: row.image), 1):
             prints[name] = fingerprint(files[name])
             prepared = _ready(files[name], application)
-            pieces.extend(_written(file, list(mine), prepared, application))
+            pieces.extend(_written(file, mine, prepared, application))
             if on_image:
                 on_image(number, len(files))
         if renewed(prints, files) is None:
@@ -193,7 +193,7 @@ def _keep(folder: Path, table: Mapping[str, Any]) -> None:
     write_whole(folder / "material.json", json.dumps(table).encode(), mode=0o644)
 
 
-def _written(file: BinaryIO, rows: Sequence[Row], prepared: Prepared, application: Application) -> Iterator[_Piece]:
+def _written(file: BinaryIO, rows: Iterable[Row], prepared: Prepared, application: Application) -> Iterator[_Piece]:
     """Write the pieces of one image's candidates; one that is the image itself is written for all of them once."""
     whole_at: int | None = None
     for row in rows:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from overread_learn.acquisition import Pool, select, strategy
 from overread_learn.acquisition.patterns import pattern
+from overread_learn.acquisition.representatives import LOOK_AT_LABELLED
 from overread_learn.acquisition.strategy import Strategy
 from overread_learn.evaluate.roc import macro_auc
 from overread_learn.experiment.learner import Learner, Scored
@@ -155,7 +156,7 @@ def _picks(
     scored = None if now.draw == "random" else look()
     labelled = (
         learner.score(state.model, list(state.answers)).embeddings
-        if scored and now.draw in {"coreset", "typiclust"} and counts
+        if scored and now.draw in LOOK_AT_LABELLED and counts
         else None
     )
     if chosen.name == ORACLE and scored is not None:
