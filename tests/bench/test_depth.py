@@ -66,7 +66,7 @@ def test_a_whole_study_has_a_row_for_each_depth_and_share() -> None:
     assert rows[0][4:6] == ["8", "4"]
     assert "Incomplete" not in text
     assert "| 100 % | stage-head |" in text
-    assert "x86_64, 2 cores, 2 networks at a time, 1 thread each; commits abc." in text
+    assert "x86_64, 2 cores (one not noted), 2 networks at a time, 1 thread each; commits abc." in text
     assert "at 100 %, about 48 go into the validation AUC" in text  # 24 epochs of 2
 
 

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 
@@ -44,6 +46,22 @@ def test_differences_are_paired(table: DepthTable) -> None:
     assert 0 < gain.lower < gain.upper  # though the two intervals overlap almost wholly
     assert three.auc.lower < two.auc.value
     assert two.minus(two) == Estimate(0, 0, 0)
+
+
+def test_how_much_faster_is_told_by_seeds_that_one_processor_did_both_of() -> None:
+    found = facts(seeds=3)
+    # The third seed began with depth 1 on a slow processor, and went on with the others on a fast one.
+    for row in found["findings"]:
+        early = row["seed"] == 2 and row["depth"] == 1
+        row["processor"] = "slow" if early else "fast"
+        row["core_seconds"] *= 4 if early else 1
+    table = DepthTable(found, 10)
+    head, whole = table.cell(100, 1), table.cell(100, 3)
+    assert head.core_seconds == pytest.approx(4 * (1 + 1 + 4) / 3)
+    assert head.faster(whole) == 100 / 4
+    assert table.cell(100, 2).faster(whole) == 100 / 10
+    last = DepthTable({**found, "findings": [row for row in found["findings"] if row["seed"] == 2]}, 10)
+    assert math.isnan(last.cell(100, 1).faster(last.cell(100, 3)))
 
 
 def test_shares_and_depths_in_order(table: DepthTable) -> None:

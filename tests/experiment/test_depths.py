@@ -16,6 +16,7 @@ from overread_learn.experiment import depths
 from overread_learn.experiment.comparison import OtherRules
 from overread_learn.experiment.depths import DepthStudy, cohort, held
 from overread_learn.experiment.material import Material
+from overread_learn.experiment.processes import processor
 from overread_learn.experiment.ranks import unpacked
 from overread_learn.finetune import recipe
 from overread_learn.nets import Classifier
@@ -44,6 +45,7 @@ def test_what_ended_is_kept_though_another_failed(study: DepthStudy, material: M
     assert list(study.run()) == [found]  # and nothing is run
     truth = material.labels[material.test]
     assert found["labels"] == 30
+    assert found["processor"] == processor()
     assert macro_auc(truth, unpacked(found["ranks"], len(truth))) == pytest.approx(found["auc"])
     table = json.loads(study.file.read_text())
     assert table["test"]["labels"] == truth.tolist()

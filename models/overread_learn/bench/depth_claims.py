@@ -115,20 +115,22 @@ def _not_everything(table: DepthTable, shares: Sequence[int], depths: int) -> st
 
 def _shallow_round(table: DepthTable, depths: int) -> str:
     whole = table.cell(100, depths)
-    cells = [table.cell(100, depth) for depth in range(1, depths)]
+    cells = [cell for cell in (table.cell(100, depth) for depth in range(1, depths)) if cell.faster(whole) > 0]
     good = [cell for cell in cells if cell.auc.value >= whole.auc.lower]
     name = "**A shallow round on cached features**"
+    if not cells:
+        return f"{name}: no shallow depth ran on the processor of all layers."
     if good:
-        fastest = min(good, key=lambda cell: cell.core_seconds)
+        fastest = max(good, key=lambda cell: cell.faster(whole))
         text = f"{name}: the fastest depth whose AUC is within all layers' interval is {_against(fastest, whole)}."
-        if whole.core_seconds >= FASTER * fastest.core_seconds:
+        if fastest.faster(whole) >= FASTER:
             return text
         text += f" That is not {FASTER:.0f} times."
     else:
         text = f"{name}: no depth has an AUC within all layers' interval."
-    quick = [cell for cell in cells if whole.core_seconds >= FASTER * cell.core_seconds]
+    quick = [cell for cell in cells if cell.faster(whole) >= FASTER]
     if not quick:
-        fastest = min(cells, key=lambda cell: cell.core_seconds)
+        fastest = max(cells, key=lambda cell: cell.faster(whole))
         return f"{text} No depth is {FASTER:.0f} times faster; the fastest is {_against(fastest, whole)}."
     best = max(quick, key=lambda cell: cell.auc.value)
     return f"{text} The trade-off: the best of those that are {FASTER:.0f} times faster is {_against(best, whole)}."
@@ -136,7 +138,7 @@ def _shallow_round(table: DepthTable, depths: int) -> str:
 
 def _against(cell: Cell, whole: Cell) -> str:
     return (
-        f"{cell.blocks}, {whole.core_seconds / cell.core_seconds:.1f} times faster ({cell.core_seconds:.0f} core "
+        f"{cell.blocks}, {cell.faster(whole):.1f} times faster ({cell.core_seconds:.0f} core "
         f"seconds for {whole.core_seconds:.0f}), AUC {cell.auc.value:.3f} for {whole.auc.value:.3f}, "
         f"a difference of {_signed(cell.minus(whole))}"
     )

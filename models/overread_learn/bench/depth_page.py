@@ -1,5 +1,6 @@
 """docs/results/depth.md: a study of depths as tables, and below them what the numbers say of the papers' findings."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -23,7 +24,8 @@ HEAD = """\
   make it coarse and too narrow: where seeds alone differ, it holds .75 (simulated).
 - Seconds are means over seeds: on the clock, and of a core, which other work on the machine changes less. They hold
   what a round holds: drawing patches, computing features, training, and the validation patients' AUC after each epoch.
-  Faster: all layers' core seconds at the same share, over the row's.
+  Faster: all layers' core seconds at the same share over the row's, the median over the seeds of which one kind of
+  processor did both.
 """
 
 
@@ -42,7 +44,8 @@ def section(name: str, facts: Mapping[str, Any], depths: int, sizes: Sequence[in
     epochs, threads = setting["recipe"]["epochs"], setting["threads"]
     trained = f"{setting['arch']}; at most {setting['most']} candidates; {epochs} epochs"
     at_once = f"{setting['workers']} networks at a time, {threads} thread{'s' * (threads > 1)} each"
-    lines += [f"{trained}; {setting['machine']}, {at_once}; commits {commits}.", ""]
+    processors = "; ".join(sorted({row.get("processor", "one not noted") for row in facts["findings"]}))
+    lines += [f"{trained}; {setting['machine']} ({processors}), {at_once}; commits {commits}.", ""]
     if left:
         lines += [f"**Incomplete**: {left} of {len(wanted)} findings are missing.", ""]
     lines += _depths(table, depths)
@@ -66,10 +69,14 @@ def _depths(table: DepthTable, depths: int) -> list[str]:
         for at in table.depths:
             if (share, at) in table:
                 cell = table.cell(share, at)
-                faster = f"{whole.core_seconds / cell.core_seconds:.1f}" if whole else "all layers not run"
+                faster = _times(cell.faster(whole)) if whole else "all layers not run"
                 row = [f"{cell.labels} ({share} %)", cell.blocks, str(len(cell.seeds)), _interval(cell.auc)]
                 lines.append(_row(*row, f"{cell.seconds:.0f}", f"{cell.core_seconds:.0f}", faster))
     return lines
+
+
+def _times(faster: float) -> str:
+    return "on no processor both" if math.isnan(faster) else f"{faster:.1f}"
 
 
 def _rule(table: DepthTable, shares: Sequence[int], depths: int) -> list[str]:

@@ -10,10 +10,10 @@ import statistics
 import time
 from collections.abc import Callable, Mapping
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any, TypeVar
 
 from overread_learn.experiment.comparison import commit
+from overread_learn.experiment.processes import processor
 
 __all__ = ["interleaved", "ratios", "report"]
 
@@ -68,15 +68,8 @@ def report(
 
 def machine() -> dict[str, Any]:
     """Return what of the machine decides on speed; ``load`` is how many others wanted its processor of late."""
-    model = platform.processor() or platform.machine()
-    cpu = Path("/proc/cpuinfo")  # Linux alone says more than the architecture
-    if cpu.exists():
-        named = [
-            line.partition(":")[2].strip() for line in cpu.read_text().splitlines() if line.startswith("model name")
-        ]
-        model = named[0] if named else model
     return {
-        "processor": model,
+        "processor": processor(),
         "cores": os.cpu_count(),
         "system": platform.platform(),
         "load": os.getloadavg()[0] if hasattr(os, "getloadavg") else None,

@@ -45,6 +45,8 @@ class Cell(NamedTuple):
     seeds: tuple[int, ...]
     replicates: NDArray[np.float64]
     """The mean test AUC, then that of each replicate, (1 + replicates,)."""
+    costs: Mapping[int, tuple[str, float]]
+    """By seed, the processor and the core seconds on it."""
     auc_validation: float
     seconds: float
     """Means over the seeds, as are the following."""
@@ -59,6 +61,18 @@ class Cell(NamedTuple):
     def minus(self, other: "Cell") -> Estimate:
         """Return the paired difference of the test AUCs."""
         return Estimate.of(self.replicates - other.replicates)
+
+    def faster(self, other: "Cell") -> float:
+        """Return how many times this one's core seconds are in ``other``'s; NaN where nothing tells.
+
+        The median over the seeds of which one kind of processor did both: a study may go on on another machine.
+        """
+        ratios = [
+            other.costs[seed][1] / seconds
+            for seed, (processor, seconds) in self.costs.items()
+            if seed in other.costs and other.costs[seed][0] == processor
+        ]
+        return float(np.median(ratios)) if ratios else float("nan")
 
 
 class DepthTable:
@@ -126,6 +140,8 @@ class DepthTable:
             rows[0]["labels"],
             seeds,
             np.einsum("rs,sr->r", seed_weights(seeds, self._replicates, 0), aucs),
+            # What an older version found does not say on which processor: on one, within a seed.
+            {row["seed"]: (row.get("processor", ""), row["core_seconds"]) for row in rows},
             *(
                 float(np.mean([row[name] for row in rows]))
                 for name in ("auc_validation", "seconds", "core_seconds", "validation_core_seconds")

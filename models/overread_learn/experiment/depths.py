@@ -18,7 +18,7 @@ from overread_learn.depth.cache import PATCHES
 from overread_learn.experiment.comparison import OtherRules, commit, write
 from overread_learn.experiment.learner import use_threads
 from overread_learn.experiment.material import FixedPatches, Material, Subset
-from overread_learn.experiment.processes import CONTEXT, cores, spread, threads_of
+from overread_learn.experiment.processes import CONTEXT, cores, processor, spread, threads_of
 from overread_learn.experiment.ranks import packed
 from overread_learn.patches import patches_each
 
@@ -236,4 +236,5 @@ def _one(*key: Any) -> dict[str, Any]:
 def _row(finding: Finding, made_by: str) -> dict[str, Any]:
     table = finding._asdict()
     ranks = packed(table.pop("scores"))
-    return {**table, "interval": list(finding.interval), "ranks": ranks, "commit": made_by}
+    interval = list(finding.interval)
+    return {**table, "interval": interval, "ranks": ranks, "commit": made_by, "processor": processor()}
