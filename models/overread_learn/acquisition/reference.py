@@ -27,8 +27,8 @@ from overread_learn.acquisition.pool import patch_probabilities
 __all__ = ["EPSILON", "matrix", "reference", "sums"]
 
 EPSILON = 2.2e-16
-CHUNK = 1 << 18
-"""Entries of the (k, k, C) pairs at once. They stay in the processor's cache: four times as many take longer."""
+CHUNK = 1 << 16
+"""Entries of one class's (k, k) pairs at once. They stay in the processor's cache: four times as many take longer."""
 
 
 def reference(
@@ -45,10 +45,10 @@ def reference(
 
 def sums(logits: NDArray[np.floating], alpha: float) -> Measure:
     """Return both sums over R unweighed, of (n, m, C) logits, in nats, with the dominant class and k."""
-    count, patches, classes = logits.shape
+    count, patches, _ = logits.shape
     k = majority(alpha, patches)
     entropy, diversity, dominant = np.empty(count), np.empty(count), np.empty(count, np.int64)
-    step = max(1, CHUNK // (k * k * classes))
+    step = max(1, CHUNK // (k * k))
     for start in range(0, count, step):
         part = slice(start, start + step)
         if fault(logits[part]):
@@ -59,7 +59,11 @@ def sums(logits: NDArray[np.floating], alpha: float) -> Measure:
             p = np.take_along_axis(p, kept[..., None], axis=1)
         log_p = np.log(p + EPSILON)
         entropy[part] = -(p * log_p).sum(axis=(1, 2))
-        diversity[part] = ((p[:, :, None] - p[:, None]) * (log_p[:, :, None] - log_p[:, None])).sum(axis=(1, 2, 3))
+        # Class by class: with the classes, two as a rule, innermost, NumPy would take three times as long.
+        diversity[part] = sum(
+            ((a[:, :, None] - a[:, None]) * (b[:, :, None] - b[:, None])).sum(axis=(1, 2))
+            for a, b in zip(np.moveaxis(p, 2, 0).copy(), np.moveaxis(log_p, 2, 0).copy(), strict=True)
+        )
     return Measure(entropy, diversity, dominant, k)
 
 
