@@ -175,13 +175,33 @@ def test_the_order_of_classes_does_not_matter() -> None:
     assert np.allclose(found.diversity, renamed.diversity, rtol=1e-12, atol=1e-12)
 
 
-def test_many_candidates_are_measured_as_one_is() -> None:
-    logits = np.random.default_rng(0).normal(size=(8200, 5, 2)).astype(np.float32)
-    found = measure(logits, 0.25)
-    edge = CHUNK // 10
-    for index in (0, edge - 1, edge, 8199):
-        alone = measure(logits[index : index + 1], 0.25)
-        assert (alone.entropy[0], alone.diversity[0]) == (found.entropy[index], found.diversity[index])
+def test_the_order_of_classes_does_not_matter_where_patches_are_mirror_images() -> None:
+    # Of three patches with equal log-odds and equal sorted logits two are kept: the two that agree.
+    logits = np.array([[[2.0, 0, -1], [2, -1, 0], [2, 0, -1], [1, 0, 0]]])
+    assert measure(logits, 0.5).diversity == measure(logits[:, :, [0, 2, 1]], 0.5).diversity == [0.0]
+    rng = np.random.default_rng(3)
+    whole = np.round(rng.normal(0, 2, (4000, 9, 4)))  # ties in plenty
+    found = measure(whole, 0.5)
+    order, patches = rng.permutation(4), rng.permutation(9)
+    renamed, shuffled = measure(whole[:, :, order], 0.5), measure(whole[:, patches], 0.5)
+    same = order[renamed.dominant] == found.dominant  # not where two classes are equally likely
+    assert same.mean() > 0.99
+    assert np.allclose(found.diversity[same], renamed.diversity[same], rtol=1e-9, atol=1e-12)
+    assert np.allclose(found.diversity, shuffled.diversity, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("alpha", [0.25, 1.0])
+@pytest.mark.parametrize("patches", [1, 5, 24])
+def test_candidates_are_measured_alike_however_many_there_are(patches: int, alpha: float) -> None:
+    logits = np.random.default_rng(0).normal(size=(8200, patches, 2)).astype(np.float32)
+    found = measure(logits, alpha)
+    edge = CHUNK // (2 * patches)
+    for begin in (0, edge - 1, edge, 8193):
+        for count in (1, 2, 3, 7):
+            part = slice(begin, begin + count)
+            few = measure(logits[part], alpha)
+            assert np.array_equal(few.entropy, found.entropy[part])
+            assert np.array_equal(few.diversity, found.diversity[part])
 
 
 def test_score_is_the_papers_sum_over_k_where_k_is_nominal() -> None:

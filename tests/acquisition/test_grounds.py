@@ -185,7 +185,8 @@ def sorted_rows(rows: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def test_typicality_where_neighbours_are_equal_alone_or_a_crowd(monkeypatch: pytest.MonkeyPatch) -> None:
-    equal = Pool.of(list("abc"), np.zeros((3, 2, 2)), embeddings=np.ones((3, 2)))
+    # Of a length that rounding does not leave at 1.
+    equal = Pool.of(list("abc"), np.zeros((3, 2, 2)), embeddings=np.tile(RNG.normal(size=512), (3, 1)))
     (pick,) = select(equal, "typiclust", 1, seed=0, k_ref_m=2)
     assert isinstance(pick.grounds, Typical)
     assert (pick.score, pick.grounds.distance) == (None, 0)

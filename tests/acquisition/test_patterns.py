@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from overread_learn.acquisition.patterns import PATTERNS, pattern
+from overread_learn.acquisition.patterns import PATTERNS, pattern, pattern_class, tally
 
 RNG = np.random.default_rng(0)
 
@@ -50,3 +50,18 @@ def test_one_patch(p: float, name: str) -> None:
 def test_what_has_no_pattern(wrong: list[float]) -> None:
     with pytest.raises(ValueError, match="at least one probability within"):
         pattern(np.array(wrong))
+
+
+def test_of_several_classes_the_pattern_is_of_the_likeliest() -> None:
+    # The patches waver between the first two classes, and none says the third: that is C, not D.
+    wavering = np.tile([[6.0, 0, -20], [0, 6, -20], [6, 0, -20]], (1, 2, 1))
+    assert tally(wavering).patterns == {"C": 1}
+    assert tally(wavering).histogram == [2, 0, 0, 0, 0, 0, 0, 0, 0, 4]
+    assert pattern_class(0, 3) == 0
+
+
+def test_of_two_classes_the_pattern_is_of_the_second() -> None:
+    surely_negative = np.tile([6.0, -6], (2, 5, 1))
+    assert tally(surely_negative).patterns == {"D": 2}
+    assert tally(surely_negative).histogram[0] == 10
+    assert pattern_class(0, 2) == 1

@@ -29,7 +29,7 @@ def row(reach: float | None, ratio: float | None, alc: float, minus: float) -> d
 
 
 FACTS = {
-    "strategies": {"random": {"0": steps(0.5, 0.6), "1": steps(0.6, 0.7)}, "auto": {"0": steps(0.7, 0.8)}},
+    "strategies": {"random": {"0": steps(0.5, 0.6), "1": steps(0.6, 0.7)}, "auto": {"0": steps(0.7, 0.9996)}},
     "summary": {"random": row(100.0, 1.0, 0.6, 0.0), "auto": row(None, None, 0.75, 0.15)},
     "protocol": {"prevalence": 0.05, "depth": None, "arch": "squeezenet1_1"},
     "commits": ["abc"],
@@ -41,7 +41,7 @@ def test_a_row_for_each_strategy_the_best_first() -> None:
     text = table("some pool", FACTS)
     rows = [line for line in text.splitlines() if line.startswith("| `")]
     assert rows == [
-        "| `auto` | 1 | .700 .800 | 14 | never | never (0.25 to never) | 0.7500 | +0.1500 (+0.1400 to +0.1600) |",
+        "| `auto` | 1 | .700 1.000 | 14 | never | never (0.25 to never) | 0.7500 | +0.1500 (+0.1400 to +0.1600) |",
         "| `random` | 2 | .550 .650 | 14 | 100 | 1.00 (0.25 to never) | 0.6000 | +0.0000 (-0.0100 to +0.0100) |",
     ]
     assert "AUC at 50 / 100 labels" in text

@@ -122,6 +122,13 @@ def test_freezing(network: Classifier) -> None:
         assert before < now
         assert len(now) - len(before) == len(block.parameters(network.net))
         before = now
+        network.train()
+        for number, other in enumerate(found, 1):
+            layers = [network.net.get_submodule(step) for step in other.steps if isinstance(step, str)]
+            modes = {module.training for layer in layers for module in layer.modules()}
+            # Dropout and stochastic depth too: frozen features must not be drawn by lot.
+            assert modes <= {number <= depth}
+    network.eval()
     assert before == set(dict(network.named_parameters()))
     freeze(network, 1)
     assert learning(network) == set(parameters_by_role(network)[1])

@@ -35,7 +35,7 @@ def changed(dots: Path, folder: Path, change: Callable[[int, Row], Row]) -> Path
 
 def unread(folder: Path) -> set[str]:
     found = candidate_set.read(folder)
-    return {row.candidate for row in found.rows if row.label is None and found.side(row.patient) != "locked"}
+    return {row.candidate for row in found.rows if row.label is None and found.side(row.patient) == "train"}
 
 
 def test_select_chooses_among_candidates_that_nobody_has_read(
@@ -45,9 +45,10 @@ def test_select_chooses_among_candidates_that_nobody_has_read(
     words = ("select", "--pool", folder, "--model", network / "model.onnx", "--strategy", "entropy")
     picks = learn(*words, "--budget", "5", "--json").facts
     assert len(picks) == 5
-    everyone = {pick["id"] for pick in learn(*words, "--budget", "80", "--json").facts}
-    assert everyone == unread(folder)
-    assert len(everyone) == 60, "the test patients' are kept apart"
+    said = learn(*words, "--budget", "80", "--json")
+    assert {pick["id"] for pick in said.facts} == unread(folder)
+    assert len(said.facts) == 52, "the test patients' are kept apart, and those of two validation patients"
+    assert "8 candidates without a label are of validation patients" in said.err
 
 
 @pytest.mark.parametrize("name", ["margin", "typiclust", "coreset"])
@@ -72,9 +73,9 @@ def test_of_a_set_that_is_half_read_the_other_half_is_chosen_from(
 def test_where_all_have_a_label_all_are_chosen_from_and_that_is_said(learn: Console, dots: Path, network: Path) -> None:
     words = ("--pool", dots, "--model", network / "model.onnx", "--strategy", "margin", "--budget", "80", "--json")
     said = learn("select", *words)
-    assert len(said.facts) == 60
+    assert len(said.facts) == 52
     assert {pick["propensity"] for pick in said.facts} == {1.0}, "as if no label were known: by lot, the cold start"
-    assert "All 60 candidates have a label: chosen among them as if none were known" in said.err
+    assert "All 52 candidates of train patients have a label: chosen among them as if none were known" in said.err
 
 
 @pytest.fixture(scope="module")

@@ -89,6 +89,9 @@ def _binary(z: NDArray[np.float64], k: int) -> _Part:
 
     Patches come first, (m, n): sums over them then run along the memory, and take half of the time.
     """
+    if len(z) == 1:  # NumPy would add one column in another order, and a score must not depend on who stands beside it
+        twice = _binary(np.repeat(z, 2, axis=0), k)
+        return twice[0][:1], twice[1][:1], twice[2][:1]
     d = z[..., 1] - z[..., 0]
     by_patch = np.ascontiguousarray(d.T)
     p, unlikely, rest = _sigmoid(by_patch)
@@ -175,6 +178,9 @@ def by_log_odds(z: NDArray[np.float64], dominant: NDArray[np.int64]) -> NDArray[
     others.sort(axis=2)
     peak = others[..., -1]
     log_odds = own - (peak + np.log(np.exp(others - peak[..., None]).sum(axis=2)))
-    # Equal log-odds break by the sorted logits (blind to the order of classes), then by the logits as they stand.
-    keys = [*np.moveaxis(z, 2, 0), *np.moveaxis(ascending, 2, 0), -log_odds]
+    # Equal log-odds break by the sorted logits, then by how far a patch agrees with the others: both are blind to the
+    # order of the classes. What is left are mirror images, in the order of their logits.
+    p = _softmax(z)
+    agreement = np.round((p * p.mean(axis=1, keepdims=True)).sum(axis=2), TIE_DIGITS)
+    keys = [*np.moveaxis(z, 2, 0), -agreement, *np.moveaxis(ascending, 2, 0), -log_odds]
     return np.lexsort(keys, axis=1)

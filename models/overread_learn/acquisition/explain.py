@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from overread_learn.acquisition.aift import BINARY, majority
 from overread_learn.acquisition.grounds import Gradient, Grounds
-from overread_learn.acquisition.patterns import pattern
+from overread_learn.acquisition.patterns import pattern, pattern_class
 from overread_learn.acquisition.pool import Pool, patch_probabilities
 from overread_learn.acquisition.reasons import Terms, among, sentence
 from overread_learn.acquisition.select import Pick, select, spend
@@ -149,7 +149,7 @@ def _explained(
         value = chosen.entropy * found.entropy + chosen.diversity * found.diversity
     elif chosen.measure:
         value = float(MEASURES[chosen.measure](Pool.of(["it"], [logits], counts=asked.counts))[0])
-    of = classes - 1 if classes == BINARY else found.dominant
+    of = pattern_class(found.dominant, classes)
     terms = Terms(
         entropy=found.entropy,
         diversity=found.diversity,

@@ -1,13 +1,20 @@
 """The seven patterns of a candidate's patch probabilities (Zhou et al., CVPR 2017, Table 1)."""
 
+from collections import Counter
 from collections.abc import Mapping
 from types import MappingProxyType
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["PATTERNS", "pattern"]
+from overread_learn.acquisition.aift import BINARY, measure
+from overread_learn.acquisition.pool import patch_probabilities
 
+__all__ = ["BINS", "PATTERNS", "Tally", "pattern", "pattern_class", "tally"]
+
+BINS = 10
+"""Of a histogram over 0..1."""
 _QUANTILES = (np.arange(100) + 0.5) / 100
 
 
@@ -42,3 +49,28 @@ def pattern(probabilities: NDArray[np.floating]) -> str:
         raise ValueError("a pattern is of at least one probability within 0..1")
     own = np.sort(p)[np.minimum((_QUANTILES * len(p)).astype(int), len(p) - 1)]
     return min(PATTERNS, key=lambda name: float(np.abs(own - PATTERNS[name]).mean()))
+
+
+def pattern_class(dominant: int, classes: int) -> int:
+    """Return whose probabilities a candidate's pattern is of.
+
+    Of two classes it is the second, which is what is looked for, of more the likeliest, ``dominant``.
+    """
+    return classes - 1 if classes == BINARY else dominant
+
+
+class Tally(NamedTuple):
+    """What the patches of some candidates say together."""
+
+    patterns: Mapping[str, int]
+    """How many candidates have which pattern; those that none has are left out."""
+    histogram: list[int]
+    """How many of all their patches have which probability of `pattern_class`, in `BINS` bins over 0..1."""
+
+
+def tally(logits: NDArray[np.floating]) -> Tally:
+    """Count the patterns and probabilities of candidates from their logits, (n, m, C). Raises as `measure` does."""
+    of = np.array([pattern_class(int(one), logits.shape[2]) for one in measure(logits, 1.0).dominant], np.int64)
+    p = np.take_along_axis(patch_probabilities(logits), of[:, None, None], axis=2)[..., 0]
+    counts, _ = np.histogram(p, bins=BINS, range=(0, 1))
+    return Tally(dict(sorted(Counter(pattern(each) for each in p).items())), counts.tolist())

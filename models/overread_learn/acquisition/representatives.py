@@ -40,6 +40,8 @@ CROWD = 5000
 """In a larger cluster about so many, evenly spaced, stand for all: time and memory would grow with its square."""
 BLOCK = 1 << 22
 """Distances held at once."""
+SAME = 1e-14
+"""A squared distance of points of length 1 that rounding alone can make."""
 
 
 def residuals(probabilities: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -260,5 +262,7 @@ def _by_typicality(points: NDArray[np.float64], of: NDArray[np.int64], own: int,
 def _mean_distance(own: NDArray[np.float64], others: NDArray[np.float64], near: int) -> NDArray[np.float64]:
     """Return the mean distance of (w, d) points to the ``near`` nearest of the (c, d) others, of which each is one."""
     square = (own**2).sum(axis=1)[:, None] + (others**2).sum(axis=1) - 2 * own @ others.T
-    nearest = np.sqrt(np.maximum(np.partition(square, near, axis=1)[:, : near + 1], 0))
+    nearest = np.partition(square, near, axis=1)[:, : near + 1]
+    # Points of length 1 as near as this are equal: the rest is what rounding left, and its root would look like more.
+    nearest = np.sqrt(np.where(nearest < SAME, 0, nearest))
     return np.asarray(nearest.sum(axis=1) / near)

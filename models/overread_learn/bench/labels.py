@@ -137,7 +137,7 @@ def table(name: str, facts: Mapping[str, Any]) -> str:
     for strategy, row in sorted(facts["summary"].items(), key=lambda item: -item[1]["alc"]):
         seeds = list(curves[strategy].values())
         steps = list(zip(*seeds, strict=True))
-        aucs = " ".join(f"{sum(step['auc'] for step in same) / len(same):.3f}"[1:] for same in steps)
+        aucs = " ".join(f"{sum(step['auc'] for step in same) / len(same):.3f}".removeprefix("0") for same in steps)
         positives = sum(step["positives"] for step in steps[-1]) / len(seeds)
         low, high = row["ratio_interval"]
         less, more = row["alc_minus_random_interval"]

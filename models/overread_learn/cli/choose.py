@@ -29,7 +29,7 @@ Source = Annotated[
     Path,
     typer.Option(
         help="A pool's logits (.arrow or .parquet), or, with --model, a folder with candidates.csv and images/, "
-        "of which those without a label are the pool, all but the test patients'; where all have one, all are.",
+        "of which the train patients' without a label are the pool; where all of those have one, all are.",
         metavar="FILE|DIR",
     ),
 ]

@@ -14,7 +14,7 @@ from overread_learn.acquisition import Pool, strategy
 from overread_learn.acquisition.bounds import fault
 from overread_learn.acquisition.representatives import LOOK_AT_LABELLED
 from overread_learn.applications import Application
-from overread_learn.experiment.candidate_set import LOCKED, CandidateSet, NotACandidateSet, Row, read
+from overread_learn.experiment.candidate_set import LOCKED, TRAIN, VALIDATION, CandidateSet, NotACandidateSet, Row, read
 from overread_learn.experiment.image_files import read_image
 from overread_learn.patches import cut, prepare
 from overread_learn.printing import err
@@ -49,19 +49,30 @@ def score_test(found: CandidateSet, scorer: Scorer) -> Scores:
 
 
 def scored_pool(candidates: Path, scorer: Scorer, name: str, counts: Mapping[int, int] | None = None) -> Pool:
-    """Return as a pool the candidates without a label, of all but the test patients; where all have one, all of them.
+    """Return as a pool the train patients' candidates without a label; where all of those have one, all of them.
 
-    ``counts`` by class, where None, are those of the labels that stand there; where nothing but labelled candidates
-    can be chosen, the pool is as if none were known. What a strategy (``name``) of representatives must keep away from,
-    the embeddings of what is labelled, comes along. Raises EmptyPool, NotACandidateSet, and what reading raises.
+    Validation patients' are none: an epoch and a depth are chosen on them, and an AUC on what a strategy picked of them
+    would be that of another population. How many have no label is said on stderr. ``counts`` by class, where None, are
+    those of the train patients' labels; where nothing but labelled candidates can be chosen, the pool is as if none
+    were known. What a strategy (``name``) of representatives must keep away from, the embeddings of what is labelled,
+    comes along. Raises EmptyPool, NotACandidateSet, and what reading raises.
     """
     found = read(candidates)
-    own = [row for row in found.rows if found.side(row.patient) != LOCKED]
+    own = [row for row in found.rows if found.side(row.patient) == TRAIN]
+    waiting = sum(row.label is None and found.side(row.patient) == VALIDATION for row in found.rows)
+    if waiting:
+        err.print(
+            f"{waiting} candidates without a label are of validation patients, and not among those to choose from: "
+            "have all of them read, or a random part, for an AUC on picked ones would be wrong.",
+            style="yellow",
+            markup=False,
+            soft_wrap=True,
+        )
     unread, labelled = [row for row in own if row.label is None], [row for row in own if row.label is not None]
     known = _counts(labelled, scorer.application)
     if own and not unread:
         err.print(
-            f"All {len(own)} candidates have a label: chosen among them as if none were known.",
+            f"All {len(own)} candidates of train patients have a label: chosen among them as if none were known.",
             style="yellow",
             markup=False,
             soft_wrap=True,

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from overread_learn.acquisition import Pool, select, strategy
-from overread_learn.acquisition.patterns import pattern
+from overread_learn.acquisition.patterns import tally
 from overread_learn.acquisition.representatives import LOOK_AT_LABELLED
 from overread_learn.acquisition.strategy import Strategy
 from overread_learn.evaluate.roc import macro_auc
@@ -22,10 +22,7 @@ from overread_learn.finetune import STRATEGIES, OneClass, misclassified, plan
 from overread_learn.nets import Classifier
 from overread_learn.scoring import softmax
 
-__all__ = ["BINS", "run"]
-
-BINS = 10
-"""Of the histograms of the picks' patch probabilities."""
+__all__ = ["run"]
 
 
 class _State(NamedTuple):
@@ -77,7 +74,7 @@ def run(learner: Learner, name: str, seed: int, on_step: Callable[[int], None] |
                 "auc": taken.auc,
                 "seconds": time.perf_counter() - begun,
                 "picks": [material.ids[index] for index in taken.picks],
-                **_explained(taken.logits),
+                **tally(taken.logits)._asdict(),
                 "ranks": packed(taken.scores),
             }
         )
@@ -233,9 +230,3 @@ def _said(
         int(index): int((labels[index] + shift) % classes if flip else labels[index])
         for index, flip, shift in zip(pool, wrong, other, strict=True)
     }
-
-
-def _explained(logits: NDArray[np.float32]) -> dict[str, Any]:
-    p = softmax(logits)[..., -1]
-    counts, _ = np.histogram(p, bins=BINS, range=(0, 1))
-    return {"patterns": dict(sorted(Counter(pattern(each) for each in p).items())), "histogram": counts.tolist()}

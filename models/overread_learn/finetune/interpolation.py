@@ -18,7 +18,7 @@ from overread_learn.finetune.order import batches
 from overread_learn.finetune.predict import probabilities, tensor
 from overread_learn.finetune.step import learning_norms
 from overread_learn.finetune.terms import Recipe, Samples, Validation
-from overread_learn.nets.blocks import freeze
+from overread_learn.nets.blocks import blocks, freeze
 from overread_learn.nets.classifier import Classifier
 
 __all__ = ["SHARES", "Interpolated", "choose", "interpolate", "reestimate"]
@@ -108,7 +108,8 @@ def choose(
             if depth is not None:
                 freeze(between, depth)
             reestimate(between, train, recipe)
-            between.requires_grad_(True)
+            if depth is not None:
+                freeze(between, len(blocks(between)))  # nothing, from here on
         models.append(between)
         tried.append((share, macro_auc(validation[1], probabilities(between, validation[0]))))
     best = int(np.argmax([figure for _, figure in tried]))  # the first of equals

@@ -86,12 +86,16 @@ def span(model: Classifier, depth: int) -> str:
 def freeze(model: Classifier, depth: int) -> None:
     """Let the last ``depth`` blocks train and nothing else: 1 is the head alone, ``len(blocks(model))`` everything.
 
-    The continual step leaves frozen parameters out, and the statistics of frozen batch norms too. Dropout and
-    stochastic depth inside a frozen block still act there; `split` leaves them out. Raises ValueError on another depth.
+    Frozen blocks stay in eval mode whatever mode the network is in: neither do their batch norms gather statistics, nor
+    do their dropout and stochastic depth act. What they make of a patch is then the same in every epoch, computed once
+    (`split`) or anew. Raises ValueError on another depth.
     """
-    for number, block in enumerate(_checked(model, depth), 1):
+    found = _checked(model, depth)
+    for number, block in enumerate(found, 1):
         for parameter in block.parameters(model.net):
             parameter.requires_grad_(number <= depth)
+    model.frozen = tuple(step for block in found[depth:] for step in block.steps if isinstance(step, str))
+    model.train(model.training)
 
 
 def split(model: Classifier, depth: int) -> tuple[Part, Part]:

@@ -3,7 +3,7 @@
 import io
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import torch
 import torchvision
@@ -37,6 +37,9 @@ WANTED = "a model.pt, as `overread-learn finetune` writes it"
 class Classifier(nn.Module):
     """A network that maps patches, (n, 3, h, w), to logits, (n, classes), and knows what it is called."""
 
+    frozen: tuple[str, ...] = ()
+    """Dotted names of what within ``net`` stays in eval mode: `overread_learn.nets.blocks.freeze` says which."""
+
     def __init__(self, arch: str, classes: int) -> None:
         """Build torchvision's ``arch`` with random weights and a last layer of ``classes`` outputs.
 
@@ -62,6 +65,13 @@ class Classifier(nn.Module):
         """Return the logits, (n, classes), of (n, 3, h, w)."""
         logits: torch.Tensor = self.net(patches)
         return logits
+
+    def train(self, mode: bool = True) -> Self:
+        """Set the mode of all that is not frozen; what is frozen is in eval mode."""
+        super().train(mode)
+        for name in self.frozen:
+            self.net.get_submodule(name).eval()
+        return self
 
     def embed(self, patches: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Return the logits, (n, classes), and what entered the last layer, (n, d).

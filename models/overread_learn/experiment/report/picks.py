@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
+from overread_learn.acquisition.aift import BINARY
 from overread_learn.acquisition.patterns import PATTERNS
 from overread_learn.acquisition.strategy import ALIASES, STRATEGIES
 from overread_learn.experiment.material import Material
@@ -35,15 +36,16 @@ class Picks:
 
     def legend(self) -> tuple[Markup, Markup]:
         """Explain frames, histograms and patterns."""
-        last = self._material.application.classes[-1]
+        classes = self._material.application.classes
+        whose = f"“{classes[-1]}”" if len(classes) == BINARY else "the class that is likeliest for the candidate"
         frames = joined(
             f"The first {SHOWN} picks of each round, in the order in which they were picked, with one seed. ",
             tag("span", "+ positive", class_="key positive"),
             " has a solid frame and a plus, ",
             tag("span", "negative", class_="key negative"),
             " a dashed frame: the set's own labels. The pictures are what the network gets, normalised. ",
-            f"The histogram is of all the picks' patches: how likely “{last}” they seemed to the network that stood "
-            "when they were picked.",
+            f"The histogram is of all the picks' patches: how likely {whose} seemed to the network that stood when "
+            "they were picked.",
         )
         patterns = (
             "AIFT's patterns tell how the probabilities of one candidate's patches spread: A all in the middle, "
