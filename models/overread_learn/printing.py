@@ -23,6 +23,11 @@ def complain(error: Exception) -> None:
     err.print(Text.assemble(("error:", "bold red"), f" {error}"), soft_wrap=True)
 
 
+def warn(text: str) -> None:
+    """Print on stderr what a result would not say: its words as they are, on one line however long."""
+    err.print(text, style="yellow", markup=False, soft_wrap=True)
+
+
 def show(facts: Any, *, as_json: bool, table: Table | None = None) -> None:
     """Print facts as JSON, or as a table for people."""
     if as_json or table is None:

@@ -96,7 +96,7 @@ def test_explain_says_of_a_pick_what_select_says(learn: Console, mixed: Path, na
     explained = learn("explain", *(pick["id"] for pick in picks), *words, "--json").facts
     for pick in picks:
         found = explained[pick["id"]]
-        assert found["pick"] == pick
+        assert {"strategy": found["strategy"], **found["pick"]} == pick
         assert (found["entropy"], found["diversity"]) == (pick["entropy"], pick["diversity"])
         assert f"pick {pick['rank'] + 1} of 6" in found["sentence"]
         if pick["propensity"] is not None:
@@ -113,6 +113,12 @@ def test_explain_explains_who_chooses_now(learn: Console, mixed: Path) -> None:
     assert warm["strategy"] == "random:entropy@.25"
     assert "entropy" in warm["sentence"]
     assert "cold start" not in warm["sentence"]
+    said = learn("select", *words[2:], "--strategy", "auto")
+    assert {pick["strategy"] for pick in said.facts} == {"random"}
+    assert "auto goes by random until each class has a label" in said.err
+    said = learn("select", *words[2:], "--strategy", "auto", "--labelled", "9,1")
+    assert {pick["strategy"] for pick in said.facts} == {"auto"}
+    assert not said.err
     rarest = ("--strategy", "rarest", "--labelled")
     values = [learn(*words, *rarest, counts).facts["c00"]["value"] for counts in ("9,1", "1,9")]
     assert sum(values) == pytest.approx(1), "the class with the fewest labels is another one"
@@ -153,7 +159,7 @@ def test_coreset_keeps_away_from_what_is_labelled(learn: Console, plain: Path, t
     assert [pick["score"] for pick in said.facts] == pytest.approx([145**0.5, 1, 1, 0])
     assert not said.err
     one = learn("explain", "a", *words, "--labelled-embeddings", file).facts["a"]
-    assert one["pick"] == said.facts[0]
+    assert {"strategy": "coreset", **one["pick"]} == said.facts[0]
     assert "from the nearest of them" in one["sentence"]
 
 

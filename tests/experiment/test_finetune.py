@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
+import torch
+
 from experiment.console import Console
+from overread_learn.finetune.rates import RANDOM_START_RATE
+from overread_learn.nets import application_of, from_bytes, to_bytes
 
 
 def test_a_model_that_is_done_is_never_written_over(learn: Console, dots: Path, tmp_path: Path) -> None:
@@ -19,6 +24,40 @@ def test_a_model_that_is_done_is_never_written_over(learn: Console, dots: Path, 
     for other in (("--epochs", "2"), ("--seed", "1"), ("--depth", "1")):
         assert "is of another training, which is done" in learn(*words, *other, "--resume").err
     assert (out / "model.pt").stat().st_mtime_ns == then
+
+
+def test_of_what_is_done_the_export_is_written_anew_where_it_is_gone(
+    learn: Console, dots: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "model"
+    words = ("finetune", "--candidates", dots, "--application", dots / "dots.toml", "--weights", "none", "--out", out)
+    done = learn(*words, "--json").facts
+    whole = (out / "model.onnx").read_bytes()
+    for spoil in ((out / "model.onnx").unlink, lambda: (out / "model.onnx").write_bytes(whole[:100])):
+        spoil()
+        again = learn(*words, "--resume", "--json")
+        assert again.facts == done
+        assert "is written anew" in again.err
+        assert (out / "model.onnx").read_bytes() == whole
+    other = from_bytes((out / "model.pt").read_bytes())
+    own = application_of((out / "model.pt").read_bytes())
+    with torch.no_grad():
+        next(other.parameters()).add_(1)
+    (out / "model.pt").write_bytes(to_bytes(other, own))
+    (out / "model.onnx").unlink()
+    assert "model.pt is not what was trained here" in learn(*words, "--resume").err
+    assert not list(out.glob("*.onnx"))
+    (out / "model.pt").unlink()
+    assert "model.pt is gone: remove" in learn(*words, "--resume").err
+
+
+def test_a_line_that_began_at_random_keeps_its_rates(learn: Console, dots: Path, tmp_path: Path) -> None:
+    words = ("finetune", "--candidates", dots, "--application", dots / "dots.toml", "--epochs", "1")
+    rates = []
+    for start, folder in ((("--weights", "none"), "first"), (("--parent", tmp_path / "first" / "model.pt"), "second")):
+        assert learn(*words, *start, "--out", tmp_path / folder).code == 0
+        rates.append(json.loads((tmp_path / folder / "finetune.json").read_text())["history"][0]["rate"])
+    assert rates == [RANDOM_START_RATE, RANDOM_START_RATE]
 
 
 def test_finetune_goes_as_deep_as_is_wished_or_enough(

@@ -114,6 +114,22 @@ def test_a_parent_of_other_classes_is_refused_before_the_images(learn: Console, 
     assert "three.pt has 3 classes, application dots 2" in said.err
 
 
+@pytest.mark.parametrize(
+    ("words", "complaint"),
+    [
+        (("--weights", "none"), "--parent and --weights both say what to begin with: leave one out"),
+        (("--arch", "mobilenet_v2"), "model.pt is a squeezenet1_1: leave --arch mobilenet_v2 out"),
+    ],
+)
+def test_a_parent_says_what_to_begin_with(
+    learn: Console, dots: Path, network: Path, tmp_path: Path, words: tuple[str, ...], complaint: str
+) -> None:
+    common = ("--candidates", tmp_path / "nowhere", "--application", dots / "dots.toml", "--out", tmp_path / "out")
+    said = learn("finetune", *common, "--parent", network / "model.pt", *words)
+    assert said.code == 2
+    assert complaint in said.err
+
+
 # export
 
 

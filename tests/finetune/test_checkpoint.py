@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from finetune.toys import RECIPE, Toy, same, validation
+from overread_learn.depth import finetune_last
 from overread_learn.finetune import EpochReport, Fitted, OtherTraining, finetune
 from overread_learn.nets import Classifier, build
 
@@ -49,6 +50,21 @@ def test_killed_and_resumed_equals_uninterrupted(
     assert same(fitted.model, straight.model)
     assert [report.epoch for report in heard] == list(range(epoch + 1, 4))
     assert [path.name for path in tmp_path.iterdir()] == ["round"]  # no partial file
+
+
+def test_it_goes_on_with_as_many_threads_as_it_began_with(parent: Classifier, tmp_path: Path) -> None:
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(2)
+        kill_after(1, parent, tmp_path / "round")
+        torch.set_num_threads(1)  # another machine: sums in another order, and a model that no training makes
+        finetune(parent, TRAIN, validation(4), SHORT, checkpoint=tmp_path / "round")
+        assert torch.get_num_threads() == 2
+        torch.set_num_threads(1)
+        finetune_last(parent, None, TRAIN, validation(4), SHORT, checkpoint=tmp_path / "round")
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
 
 
 def test_a_checkpoint_changes_nothing_and_leaves_the_generators_alone(

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from overread_learn.printing import err
+from overread_learn.printing import warn
 
 __all__ = ["Application", "Arch", "Candidates", "Json", "Weights", "app", "digest_of", "numbers", "weights_file"]
 
@@ -65,7 +65,7 @@ def weights_file(arch: str, weights: str | None) -> Path | None:
         except WeightsUnavailable as error:
             if weights is not None:
                 raise
-            err.print(f"Random weights, since ImageNet's can't be had: {error}", style="yellow", markup=False)
+            warn(f"Random weights, since ImageNet's can't be had: {error}")
             return None
     path = Path(weights)
     if not path.is_file():

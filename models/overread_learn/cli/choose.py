@@ -14,9 +14,10 @@ from overread_learn.acquisition import select as choose
 from overread_learn.acquisition.bounds import fault
 from overread_learn.acquisition.explain import explain_picks as why
 from overread_learn.acquisition.representatives import LOOK_AT_LABELLED
+from overread_learn.acquisition.select import spend
 from overread_learn.acquisition.strategy import strategy as by_name
 from overread_learn.cli.app import Json, app, numbers
-from overread_learn.printing import err, lay, out, show, tabulate
+from overread_learn.printing import lay, out, show, tabulate, warn
 
 NPY = b"\x93NUMPY"
 """How NumPy's files begin."""
@@ -99,10 +100,13 @@ def select(
     """
     opened, _ = _pool(pool, model, strategy, labelled, labelled_embeddings)
     nominal = patches or _commonest(opened)
-    picks = choose(opened, strategy, budget, seed=seed, k_ref_m=nominal, reference=reference)
-    rows = [asdict(pick) for pick in picks]
+    spent = spend(opened, strategy, budget, seed=seed, k_ref_m=nominal, reference=reference)
+    rows: list[dict[str, Any]] = [{"strategy": spent.chosen.name, **asdict(pick)} for pick in spent.picks]
+    cold = spent.chosen != by_name(strategy)
+    if cold:
+        warn(f"{strategy} goes by {spent.chosen.name} until each class has a label; --labelled says how many each has.")
     columns: tuple[str, ...] = ("rank", "id", "score", "entropy", "diversity", "majority", "dominant", "propensity")
-    title = f"{strategy}: {len(rows)} of {len(opened)}"
+    title = f"{strategy}{f', by {spent.chosen.name}' if cold else ''}: {len(rows)} of {len(opened)}"
     if reference:
         ours = {pick.id: pick.rank for pick in choose(opened, strategy, budget, seed=seed, k_ref_m=nominal)}
         rows = [{**row, "rank_of_ours": ours.get(row["id"])} for row in rows]
@@ -183,12 +187,9 @@ def _pool(
         fits(pool.logits.shape[1])
         now = chosen.now(pool.counts, pool.logits.shape[1])
         if now.draw in LOOK_AT_LABELLED and pool.labelled is None and any(pool.counts.values()):
-            err.print(
+            warn(
                 f"{now.name} keeps away from what is labelled, and nobody says where that is: it chooses as if nothing "
-                "were. Give --labelled-embeddings.",
-                style="yellow",
-                markup=False,
-                soft_wrap=True,
+                "were. Give --labelled-embeddings."
             )
         return pool, ()
     if source.is_file():

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from overread_learn.acquisition.aift import majority
 from overread_learn.acquisition.strategy import strategy
 from overread_learn.applications import load
 from overread_learn.cli.app import Application, Arch, Candidates, Json, Weights, app, digest_of, numbers, weights_file
@@ -18,7 +19,7 @@ from overread_learn.experiment.material import Material
 from overread_learn.experiment.oracle import MARKS
 from overread_learn.experiment.processes import cores
 from overread_learn.experiment.protocol import Protocol
-from overread_learn.printing import err, out, show, tabulate
+from overread_learn.printing import out, show, tabulate, warn
 
 DEFAULT = "random,auto,margin"
 """With three seeds and 400 labels a first look that takes minutes; a result wants five seeds, and more of both."""
@@ -80,6 +81,7 @@ def labels(
         _check_at_random(names, training)
     check_rates(rates, chosen)
     check_input(arch, len(chosen.classes), chosen.input_px)
+    _say_alone(names, min(patches, chosen.patches))
     file = weights_file(arch, weights)
     build(arch, len(chosen.classes), file, seed=0)  # raises what is wrong with the weights
     comparison = Comparison(
@@ -104,6 +106,12 @@ def labels(
         range(seeds),
     )
     material = gathered(candidates, chosen, out_folder / "material")
+    there = set(material.labels[~material.test].tolist())
+    if missing := [name for label, name in enumerate(chosen.classes) if label not in there]:
+        warn(
+            f"No label of a train patient is {' or '.join(missing)}: what has a cold start (auto, margin, badge) goes "
+            "by that in every round, for it ends when each class has a label."
+        )
     found = replace(comparison.protocol, material=material.digest, images_sha256=material.images_sha256)
     comparison = replace(comparison, protocol=found)
     if comparison.read() and not resume:
@@ -116,12 +124,7 @@ def labels(
         columns: tuple[str, ...] = ("strategy", "labels_to_reach", "ratio_to_random", *areas)
     else:
         said, columns = _without_random(facts), ("strategy", "seeds", "labels", "positives", "auc")
-        err.print(
-            "How many labels a strategy saves is told against random: add it, with --strategies random and --resume.",
-            style="yellow",
-            markup=False,
-            soft_wrap=True,
-        )
+        warn("How many labels a strategy saves is told against random: add it, with --strategies random and --resume.")
     rows = [
         {"strategy": name, **{key: value for key, value in row.items() if not isinstance(value, list | tuple)}}
         for name, row in sorted(said.items(), key=lambda item: -item[1]["alc" if facts["summary"] else "auc"])
@@ -156,6 +159,14 @@ def _check_at_random(names: Sequence[str], training: str) -> None:
             f"--training {training} learns from labels that are drawn at random, and {picking[0]} picks them; "
             "--strategies random goes with it, and AFT(LQ) learns in the same way from what is picked"
         )
+
+
+def _say_alone(names: Sequence[str], patches: int) -> None:
+    """Say of which strategies so few patches leave nothing of diversity: one patch has no pair."""
+    known = [(name, strategy(name)) for name in names if name not in MARKS]
+    alone = [name for name, one in known if one.diversity and majority(one.alpha, patches) == 1]
+    if alone:
+        warn(f"Of {patches} patches {', '.join(alone)} keeps one, which has no diversity: entropy decides (--patches).")
 
 
 def _run(comparison: Comparison, workers: int) -> None:

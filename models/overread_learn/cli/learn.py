@@ -1,8 +1,9 @@
 """`overread-learn finetune` and `export`: from labels to a network."""
 
+from collections.abc import Mapping
 from dataclasses import asdict, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.progress import Progress
@@ -13,7 +14,7 @@ from overread_learn.cli.app import Application, Arch, Candidates, Json, Weights,
 from overread_learn.cli.gathered import gathered
 from overread_learn.experiment.comparison import commit, write
 from overread_learn.files import write_whole
-from overread_learn.printing import err, show, tabulate
+from overread_learn.printing import err, show, tabulate, warn
 
 if TYPE_CHECKING:
     from overread_learn.nets import Classifier
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 @app.command()
 def finetune(
+    ctx: typer.Context,
     *,
     candidates: Candidates,
     application: Application = "fundus-microaneurysm",
@@ -69,19 +71,26 @@ def finetune(
 
     chosen, blocks = load(application), depth_of(depth)
     check_rates(rates, chosen)
+    if parent and weights is not None:
+        raise ValueError("--parent and --weights both say what to begin with: leave one out")
     file = None if parent else weights_file(arch, weights)
     model = from_bytes(parent.read_bytes(), str(parent)) if parent else build(arch, len(chosen.classes), file, seed)
+    said = ctx.get_parameter_source("arch")
+    if parent and model.arch != arch and said and said.name == "COMMANDLINE":
+        raise ValueError(f"{parent} is a {model.arch}: leave --arch {arch} out")
     _check_parent(model, parent, chosen, other=other)
     check_input(model.arch, model.classes, chosen.input_px)
     work = TrainingFolder(out_folder, model, blocks)
     work.check(resume=resume)
     material = gathered(candidates, chosen, out_folder / "material", held_out=2 if blocks == SEARCH else 1)
     samples, validation = train(material), held(material)
-    at_random = file is None and parent is None
-    phase = "later" if parent else "scratch" if at_random else "first"
-    terms = recipe(chosen, seed=seed, random_start=at_random, phase=phase if rates == "papers" else None, epochs=epochs)
+    phase = ("later" if parent else "scratch" if model.at_random else "first") if rates == "papers" else None
+    terms = recipe(chosen, seed=seed, random_start=model.at_random, phase=phase, epochs=epochs)
     training = work.identity(samples, validation, terms)
-    if (facts := work.done(training)) is None:
+    facts = work.done(training)
+    if facts is not None:
+        _check_export(facts, out_folder, chosen)
+    else:
         with Progress(console=err) as progress:
             task = progress.add_task("epochs", total=terms.epochs)
             fitted, found = work.fit(
@@ -108,6 +117,27 @@ def finetune(
         work.clear()
     rows = [{"field": name, "value": value} for name, value in facts.items() if not isinstance(value, list)]
     show(facts, as_json=as_json, table=tabulate(str(out_folder), ("field", "value"), rows))
+
+
+def _check_export(facts: Mapping[str, Any], folder: Path, chosen: AnApplication) -> None:
+    """See that what is done is there, and write model.onnx anew where it is gone or another's.
+
+    Raises ValueError where model.pt is gone, or gives another file than it did.
+    """
+    from overread_learn.nets import from_bytes  # noqa: PLC0415 - torch
+
+    network, file = folder / "model.pt", folder / "model.onnx"
+    if file.exists() and network.exists() and digest_of(file) == facts["sha256"]:
+        return
+    if not network.exists():
+        raise ValueError(f"{network} is gone: remove {folder / 'finetune.json'} to train again, or name another --out")
+    anew = folder / "anew.onnx"
+    made = _export(from_bytes(network.read_bytes(), str(network)), chosen, anew)
+    if made != facts["sha256"]:
+        anew.unlink()
+        raise ValueError(f"{network} is not what was trained here ({made[:12]} for {facts['sha256'][:12]})")
+    anew.replace(file)
+    warn(f"{file} was gone, or another's, and is written anew")
 
 
 def _check_parent(model: "Classifier", parent: Path | None, chosen: AnApplication, *, other: bool) -> None:

@@ -17,7 +17,7 @@ from overread_learn.applications import Application
 from overread_learn.experiment.candidate_set import LOCKED, TRAIN, VALIDATION, CandidateSet, NotACandidateSet, Row, read
 from overread_learn.experiment.image_files import read_image
 from overread_learn.patches import cut, prepare
-from overread_learn.printing import err
+from overread_learn.printing import err, warn
 from overread_learn.scoring import Scorer
 
 __all__ = ["Scores", "score_test", "scored_pool"]
@@ -61,22 +61,14 @@ def scored_pool(candidates: Path, scorer: Scorer, name: str, counts: Mapping[int
     own = [row for row in found.rows if found.side(row.patient) == TRAIN]
     waiting = sum(row.label is None and found.side(row.patient) == VALIDATION for row in found.rows)
     if waiting:
-        err.print(
+        warn(
             f"{waiting} candidates without a label are of validation patients, and not among those to choose from: "
-            "have all of them read, or a random part, for an AUC on picked ones would be wrong.",
-            style="yellow",
-            markup=False,
-            soft_wrap=True,
+            "have all of them read, or a random part, for an AUC on picked ones would be wrong."
         )
     unread, labelled = [row for row in own if row.label is None], [row for row in own if row.label is not None]
     known = _counts(labelled, scorer.application)
     if own and not unread:
-        err.print(
-            f"All {len(own)} candidates of train patients have a label: chosen among them as if none were known.",
-            style="yellow",
-            markup=False,
-            soft_wrap=True,
-        )
+        warn(f"All {len(own)} candidates of train patients have a label: chosen among them as if none were known.")
         unread, labelled, known = labelled, [], {}
     counts = known if counts is None else counts
     scores = _scores(found, unread, scorer)

@@ -15,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 
 from overread_learn.finetune import EpochReport, Fitted, Recipe, Samples, Validation, finetune
+from overread_learn.finetune.checkpoint import resume_threads
 from overread_learn.finetune.predict import groups, tensor
 from overread_learn.nets.blocks import Part, blocks, freeze, join, split
 from overread_learn.nets.classifier import Classifier
@@ -74,6 +75,7 @@ def finetune_last(
         raise ValueError(f"at least one patch a candidate is needed, got {patches}")
     if depth is None:
         return finetune(model, train, validation, recipe, on_epoch=on_epoch, checkpoint=checkpoint)
+    resume_threads(checkpoint)  # the features are to be those of before, too
     trunk, rest = split(model, depth)
     trunk.to(memory_format=torch.channels_last)  # as in the continual step
     if depth == len(blocks(model)) or _bytes(trunk, train, validation, patches) > most_bytes:

@@ -64,22 +64,23 @@ def run(learner: Learner, name: str, seed: int, on_step: Callable[[int], None] |
         unread = [int(index) for index in pool if int(index) not in state.answers]
         if not unread:
             break
+        now = chosen.now(Counter(state.answers.values()), len(learner.application.classes))
         taken = _step(learner, chosen, state, unread, budget, truth, round_seed(seed, number))
         state = taken.state
-        labels = list(state.answers.values())
         steps.append(
             {
-                "labels": len(labels),
-                "positives": sum(label > 0 for label in labels),
+                "labels": len(state.answers),
+                "positives": sum(int(material.labels[index]) > 0 for index in state.answers),
                 "auc": taken.auc,
                 "seconds": time.perf_counter() - begun,
+                "cold": "" if now is chosen else now.name,
                 "picks": [material.ids[index] for index in taken.picks],
                 **tally(taken.logits)._asdict(),
                 "ranks": packed(taken.scores),
             }
         )
         if on_step:
-            on_step(len(labels))
+            on_step(len(state.answers))
     return {
         "strategy": name,
         "seed": seed,

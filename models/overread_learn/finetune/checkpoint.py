@@ -16,7 +16,7 @@ from overread_learn.finetune.terms import EpochReport, Recipe, Samples, Validati
 from overread_learn.nets.classifier import Classifier
 from overread_learn.nets.weights import unpack
 
-__all__ = ["Checkpoint", "OtherTraining", "Training", "identity"]
+__all__ = ["Checkpoint", "OtherTraining", "Training", "identity", "resume_threads"]
 
 
 class OtherTraining(ValueError):
@@ -60,6 +60,18 @@ def identity(model: Classifier, train: Samples, validation: Validation | None, r
     }
 
 
+def resume_threads(path: Path | None) -> None:
+    """Let torch use as many threads as the training in a checkpoint had begun with, where there is one.
+
+    Another number adds in another order: the weights would be those of no training. An older checkpoint doesn't say.
+    Raises ValueError where the file is no checkpoint.
+    """
+    if path is not None and path.exists():
+        match unpack(path.read_bytes(), str(path)):
+            case {"threads": int(threads)} if threads > 0:
+                torch.set_num_threads(threads)
+
+
 class Checkpoint:
     """The file of one training."""
 
@@ -79,6 +91,7 @@ class Checkpoint:
                 "schedule": training.schedule.state_dict(),
                 "rng": json.dumps(training.rng.bit_generator.state),
                 "torch": torch.get_rng_state(),
+                "threads": torch.get_num_threads(),
                 "cuda": torch.cuda.get_rng_state_all() if device_of(training.model).type == "cuda" else [],
                 "history": [list(asdict(report).values()) for report in training.history],
                 "best": training.best_state,

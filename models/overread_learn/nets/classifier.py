@@ -39,6 +39,8 @@ class Classifier(nn.Module):
 
     frozen: tuple[str, ...] = ()
     """Dotted names of what within ``net`` stays in eval mode: `overread_learn.nets.blocks.freeze` says which."""
+    at_random: bool = False
+    """Whether the line of models that it belongs to began with random weights: they learn at other rates."""
 
     def __init__(self, arch: str, classes: int) -> None:
         """Build torchvision's ``arch`` with random weights and a last layer of ``classes`` outputs.
@@ -128,6 +130,7 @@ def build(arch: str, classes: int, weights: Path | Literal["imagenet"] | None, s
         head = frozenset({f"{model.head}.weight", f"{model.head}.bias"})
         trunk = {name: value for name, value in state.items() if name not in head and not name.startswith(AUXILIARY)}
         _fill(model.net, trunk, f"the weights {weights} do not fit {arch}", but=head)
+    model.at_random = weights is None
     return model.eval()
 
 
@@ -200,11 +203,13 @@ def parameters_by_role(model: Classifier) -> tuple[dict[str, nn.Parameter], dict
 
 
 def to_bytes(model: Classifier, application: Application | None = None) -> bytes:
-    """Serialise a network: its name, its number of classes, its state_dict, and the application that it learnt."""
+    """Serialise a network: what it is called, its classes, weights, application, and whether it began at random."""
     state = {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
     kept = {"arch": model.arch, "classes": model.classes, "state_dict": state}
     if application is not None:
         kept["application"] = application.to_json()
+    if model.at_random:
+        kept["at_random"] = True
     buffer = io.BytesIO()
     torch.save(kept, buffer)
     return buffer.getvalue()
@@ -217,11 +222,12 @@ def from_bytes(content: bytes, source: str | Path | None = None) -> Classifier:
     """
     what = _named(content, source)
     match unpack(content, what, WANTED):
-        case {"arch": str(arch), "classes": int(classes), "state_dict": dict(state)} if is_state_dict(state):
+        case {"arch": str(arch), "classes": int(classes), "state_dict": dict(state), **more} if is_state_dict(state):
             try:
                 model = Classifier(arch, classes)
             except ValueError as error:
                 raise ValueError(f"{what}: {error}") from error
+            model.at_random = more.get("at_random") is True
         case _:
             raise ValueError(f"{what} lacks its arch, classes or state_dict: needed is {WANTED}")
     _fill(model, state, f"{what} does not hold the weights of {arch}")

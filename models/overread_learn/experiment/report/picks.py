@@ -70,12 +70,13 @@ class Picks:
         )
 
     def _round(self, number: int, step: Mapping[str, Any], positives: int) -> Markup:
-        count = len(step["picks"])
+        count, cold = len(step["picks"]), step.get("cold")  # earlier versions did not say
+        by = f", chosen by {cold}, for a class had no label yet" if cold else ""
         patterns = (tag("li", tag("b", name), f" {step['patterns'].get(name, 0)}") for name in PATTERNS)
         return tag(
             "section",
             tag("h4", f"Round {number}"),
-            tag("p", f"{count} picks, {positives} positive; AUC after it {step['auc']:.3f}"),
+            tag("p", f"{count} picks{by}, {positives} positive; AUC after it {step['auc']:.3f}"),
             montage(self._material, self._first(step)),
             tag(
                 "div",
