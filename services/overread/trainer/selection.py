@@ -31,8 +31,9 @@ from overread.store.engine import Store, upsert
 from overread.trainer.labels import digest, labelled
 from overread.trainer.tables import trainer_pool, trainer_requests, trainer_rounds, trainer_scores
 from overread.trainer.versions import champion, pending
-from overread_learn.acquisition import Pick, Pool, Strategy, strategy
+from overread_learn.acquisition import Pool, Strategy, strategy
 from overread_learn.acquisition import select as choose
+from overread_learn.acquisition.strategy import BY_EMBEDDINGS
 
 log = logging.getLogger(__name__)
 
@@ -74,7 +75,7 @@ class Select:
     every = 0.5
 
     def __init__(self, store: Store, settings: Trainer, *, patches: int, share: Share, clock: Clock) -> None:
-        check(settings)
+        self._strategy = check(settings)
         self._store, self._settings, self._patches = store, settings, patches
         self._share, self._clock = share, clock
         self._scored: tuple[str, int, int] | None = None
@@ -140,8 +141,9 @@ class Select:
         if len(fresh) < FRESH * len(unread) and not self._stalled((current.sha256, len(fresh), len(unread))):
             return []
         pool = self._pool(tx, fresh, current.sha256)
+        by = self._seeing(pool)
         seed = int(np.random.SeedSequence([self._settings.seed, following, asked]).generate_state(1)[0])
-        chosen = self._choose(pool, self._settings.strategy, self._settings.budget, seed)
+        chosen = choose(pool, by, self._settings.budget, seed=seed, k_ref_m=self._patches)
         # The audit sample is random among the rest; its picks carry AIFT's terms like the others.
         taken = {pick.id for pick in chosen}
         rest = [row for row in fresh if row.candidate not in taken]
@@ -149,10 +151,12 @@ class Select:
         few = rest[: self._settings.audit]
         lots = [
             replace(pick, propensity=len(few) / len(rest))  # drawn from the rest, not from the few
-            for pick in (self._choose(_scored(few), "random", len(few), seed) if few else ())
+            for pick in (choose(_scored(few), "random", len(few), seed=seed, k_ref_m=self._patches) if few else ())
         ]
         study = {row.candidate: row.study for row in fresh}
-        log.info("reads requested", extra={"round": following, "picks": len(chosen), "pool": len(fresh)})
+        log.info(
+            "reads requested", extra={"round": following, "strategy": by.name, "picks": len(chosen), "pool": len(fresh)}
+        )
         return [
             ReadRequested(
                 candidate=pick.id,
@@ -160,7 +164,7 @@ class Select:
                 purpose=purpose,
                 round=following,
                 rank=place,
-                strategy=self._settings.strategy if purpose is Purpose.ACQUISITION else None,
+                strategy=by.name if purpose is Purpose.ACQUISITION else None,
                 model=current.sha256,
                 score=pick.score if purpose is Purpose.ACQUISITION else None,  # a lot is no score
                 entropy=pick.entropy,
@@ -191,13 +195,17 @@ class Select:
             counts=Counter(one.label for one in labelled(tx, Split.TRAIN)),
         )
 
-    def _choose(self, pool: Pool, name: str, budget: int, seed: int) -> list[Pick]:
-        chosen = strategy(name)
-        if chosen.embeds and pool.embeddings is None:
-            # An imported champion may give none. Asking by the measure alone is better than asking nobody.
-            log.warning("the champion gives no embeddings", extra={"strategy": name})
-            chosen = replace(chosen, draw="best" if chosen.measure else "random", cold="random")
-        return choose(pool, chosen, budget, seed=seed, k_ref_m=self._patches)
+    def _seeing(self, pool: Pool) -> Strategy:
+        """The strategy, or where it would look now at embeddings that there are not, what is left of it."""
+        now = self._strategy.now(pool.counts, pool.logits.shape[1])
+        if now.draw not in BY_EMBEDDINGS or pool.embeddings is not None:
+            return self._strategy
+        # An imported champion may give none. Asking by the measure alone is better than asking nobody.
+        instead = self._strategy.blind
+        log.warning(
+            "the champion gives no embeddings", extra={"strategy": self._strategy.name, "instead": instead.name}
+        )
+        return instead
 
     @staticmethod
     def _wants_more(tx: Connection, number: int) -> bool:
