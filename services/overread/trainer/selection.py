@@ -18,7 +18,6 @@ from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from sqlalchemy import Connection, Row, func, select
 
 from overread import metrics
@@ -28,8 +27,9 @@ from overread.core.errors import Misconfigured
 from overread.core.events import Event, Purpose, ReadRequested
 from overread.core.splits import Split
 from overread.store.engine import Store, upsert
+from overread.trainer import scores
 from overread.trainer.labels import digest, labelled
-from overread.trainer.tables import trainer_pool, trainer_requests, trainer_rounds, trainer_scores
+from overread.trainer.tables import trainer_pool, trainer_requests, trainer_rounds
 from overread.trainer.versions import champion, pending
 from overread_learn.acquisition import Pool, Strategy, strategy
 from overread_learn.acquisition import select as choose
@@ -78,7 +78,7 @@ class Select:
         self._strategy = check(settings)
         self._store, self._settings, self._patches = store, settings, patches
         self._share, self._clock = share, clock
-        self._scored: tuple[str, int, int] | None = None
+        self._scored: tuple[object, ...] | None = None
         self._scored_since = clock()
 
     def prepare(self) -> list[ReadRequested] | None:
@@ -129,17 +129,13 @@ class Select:
         asked = tx.execute(select(func.count()).where(trainer_requests.c.round == following)).scalar() or 0
         if asked and not self._wants_more(tx, following):
             return []
-        unread = tx.execute(
-            select(trainer_pool, trainer_scores)
-            .outerjoin(trainer_scores, trainer_scores.c.candidate == trainer_pool.c.candidate)
-            .where(trainer_pool.c.split == Split.TRAIN, trainer_pool.c.read.is_(False))
-        ).all()
-        metrics.unread.set(len(unread))
-        fresh = [row for row in unread if row.model == current.sha256]
-        if not fresh or not self._enough(tx, len(fresh)):
+        unread = scores.count(tx, current.sha256, read=False)
+        metrics.unread.set(unread.candidates)
+        if not unread.by_champion or not self._enough(tx, unread.by_champion):
             return []
-        if len(fresh) < FRESH * len(unread) and not self._stalled((current.sha256, len(fresh), len(unread))):
+        if unread.short_of(FRESH) and not self._stalled((current.sha256, *unread)):
             return []
+        fresh = scores.unread(tx, current.sha256, embeddings=self._strategy.embeds)
         pool = self._pool(tx, fresh, current.sha256)
         by = self._seeing(pool)
         seed = int(np.random.SeedSequence([self._settings.seed, following, asked]).generate_state(1)[0])
@@ -151,7 +147,7 @@ class Select:
         few = rest[: self._settings.audit]
         lots = [
             replace(pick, propensity=len(few) / len(rest))  # drawn from the rest, not from the few
-            for pick in (choose(_scored(few), "random", len(few), seed=seed, k_ref_m=self._patches) if few else ())
+            for pick in (choose(scores.pool(few), "random", len(few), seed=seed, k_ref_m=self._patches) if few else ())
         ]
         study = {row.candidate: row.study for row in fresh}
         log.info(
@@ -177,22 +173,14 @@ class Select:
         ]
 
     def _pool(self, tx: Connection, fresh: Sequence[Row[Any]], model: str) -> Pool:
-        """The unread candidates that the champion has scored; embeddings of another model would be another space."""
-        answered = tx.execute(
-            select(trainer_scores.c.embedding)
-            .join(trainer_pool, trainer_scores.c.candidate == trainer_pool.c.candidate)
-            .where(
-                trainer_pool.c.split == Split.TRAIN,
-                trainer_pool.c.read.is_(True),
-                trainer_scores.c.model == model,
-                trainer_scores.c.embedding.is_not(None),
-            )
-        ).scalars()
+        """The unread candidates that the champion has scored, and what is known of the others."""
+        pool = replace(scores.pool(fresh), counts=Counter(one.label for one in labelled(tx, Split.TRAIN)))
+        if not self._strategy.embeds:
+            return pool
         return replace(
-            _scored(fresh),
-            embeddings=_rows([row.embedding for row in fresh]),
-            labelled=_rows(list(answered)),
-            counts=Counter(one.label for one in labelled(tx, Split.TRAIN)),
+            pool,
+            embeddings=scores.stacked([row.embedding for row in fresh]),
+            labelled=scores.answered(tx, model),
         )
 
     def _seeing(self, pool: Pool) -> Strategy:
@@ -215,7 +203,7 @@ class Select:
             return False
         return bool(said.labels_sha256 == digest(labelled(tx, Split.TRAIN)))
 
-    def _stalled(self, scored: tuple[str, int, int]) -> bool:
+    def _stalled(self, scored: tuple[object, ...]) -> bool:
         """Whether scoring has come no further for a long time."""
         if scored != self._scored:
             self._scored, self._scored_since = scored, self._clock()
@@ -226,19 +214,6 @@ class Select:
             return True
         last = tx.execute(select(func.max(trainer_pool.c.arrived))).scalar()
         return last is None or (self._clock() - _aware(last)).total_seconds() > QUIET_SECONDS
-
-
-def _scored(rows: Sequence[Row[Any]]) -> Pool:
-    return Pool.of(
-        [row.candidate for row in rows],
-        [np.frombuffer(row.logits, "<f4").reshape(-1, row.classes) for row in rows],
-    )
-
-
-def _rows(embeddings: Sequence[bytes | None]) -> NDArray[np.float16] | None:
-    """Stack embeddings, (n, d); None where one is missing or of another length."""
-    rows = [np.frombuffer(row, "<f2") for row in embeddings if row is not None]
-    return np.stack(rows) if rows and len(rows) == len(embeddings) and len({len(row) for row in rows}) == 1 else None
 
 
 def _aware(time: datetime) -> datetime:
