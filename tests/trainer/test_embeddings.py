@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import base64
 import logging
+from datetime import timedelta
 from typing import Any
 
+import numpy as np
 import pytest
 
+from inference.words import promoted, purged, received, registered
 from overread.core.corrections import Verdict
-from overread.core.events import Purpose, ReadRequested
+from overread.core.events import CandidateScored, Purpose, ReadRequested
 from overread.store.engine import Store
 from overread.trainer import selection
+from overread.trainer.selection import STALLED_SECONDS
 from overread_learn.acquisition import Pool, Strategy
 from overread_learn.acquisition import select as choose
-from trainer.test_selection import Room
+from trainer.test_selection import CHAMPION, Room, scored
 
 
 class Seen:
@@ -74,3 +79,75 @@ def test_without_embeddings_only_what_chooses_by_them_gives_way_and_the_request_
     assert ("the champion gives no embeddings" in told) == (warm != name)
     if warm != name:
         assert told["the champion gives no embeddings"]["instead"] == warm
+
+
+OTHER = "b" * 64
+
+
+def embedded(number: int, model: str = CHAMPION) -> CandidateScored:
+    """A score with an embedding: each model has a space of its own."""
+    row = np.random.default_rng([number, ord(model[0])]).normal(size=6).astype("<f2")
+    found: CandidateScored = scored(number, model)
+    return found.model_copy(update={"embedding": base64.b64encode(row.tobytes()).decode()})
+
+
+def after_a_swap(store: Store, strategy: str) -> tuple[Room, list[int]]:
+    """A room whose first round is done: another champion has scored what nobody has answered yet."""
+    room = Room(store, strategy=strategy, budget=4, audit=1)
+    room.crown()
+    for number in range(20):
+        room.hear(received(number), embedded(number))
+    read = [int(one.candidate[2:]) for one in room.ask()]
+    room.answer(*read[:3])
+    room.answer(*read[3:], verdict=Verdict.REJECTED)
+    room.round("registered")
+    room.hear(registered(2, OTHER), promoted(2, OTHER))
+    room.hear(*(embedded(number, OTHER) for number in range(20) if number not in read))
+    return room, read
+
+
+@pytest.mark.parametrize("strategy", ["coreset", "typiclust", "random:coreset"])
+def test_it_waits_until_the_champion_has_embedded_what_is_labelled(store: Store, seen: Seen, strategy: str) -> None:
+    room, read = after_a_swap(store, strategy)
+    for number in read:
+        assert room.ask() == []
+        room.hear(embedded(number, OTHER))
+    assert len(room.ask()) == 5
+    known = np.stack([np.frombuffer(base64.b64decode(embedded(one, OTHER).embedding or ""), "<f2") for one in read])
+    found = seen.pools[-1].labelled
+    assert found is not None
+    assert sorted(found.tolist()) == sorted(known.tolist())
+
+
+def test_it_does_not_wait_for_ever_and_says_what_it_has_not_seen(
+    store: Store, seen: Seen, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Pixels may be gone, and the rooms may be told different strategies."""
+    room, read = after_a_swap(store, "coreset")
+    assert room.ask() == []
+    room.now += timedelta(seconds=STALLED_SECONDS - 1)
+    room.hear(embedded(read[0], OTHER))
+    assert room.ask() == []
+    room.now += timedelta(seconds=STALLED_SECONDS - 1)
+    assert room.ask() == [], "they come, if slowly"
+    room.now += timedelta(seconds=2)
+    assert len(room.ask()) == 5
+    assert len(seen.pools[-1].labelled if seen.pools[-1].labelled is not None else ()) == 1
+    (line,) = (vars(line) for line in caplog.records if "has not embedded" in line.getMessage())
+    assert (line["labelled"], line["seen"]) == (5, 1)
+
+
+def test_it_does_not_wait_for_what_is_purged(store: Store, seen: Seen) -> None:
+    room, read = after_a_swap(store, "coreset")
+    room.hear(*(embedded(number, OTHER) for number in read[1:]))
+    assert room.ask() == []
+    room.hear(purged(f"s-{read[0]}"))
+    assert len(room.ask()) == 5
+    assert len(seen.pools[-1].labelled if seen.pools[-1].labelled is not None else ()) == 4
+
+
+@pytest.mark.parametrize("strategy", ["entropy", "badge", "typiclust:entropy@.25+badge2"])
+def test_who_looks_at_nothing_labelled_waits_for_none_of_it(store: Store, seen: Seen, strategy: str) -> None:
+    room, _ = after_a_swap(store, strategy)
+    assert len(room.ask()) == 5
+    assert seen.pools[-1].labelled is None

@@ -23,16 +23,17 @@ from sqlalchemy import Connection, Row, func, select
 from overread import metrics
 from overread.config import Trainer
 from overread.core.clock import Clock
-from overread.core.errors import Misconfigured
 from overread.core.events import Event, Purpose, ReadRequested
 from overread.core.splits import Split
 from overread.store.engine import Store, upsert
 from overread.trainer import scores
 from overread.trainer.labels import digest, labelled
+from overread.trainer.strategies import check, keeps_away
 from overread.trainer.tables import trainer_pool, trainer_requests, trainer_rounds
 from overread.trainer.versions import champion, pending
-from overread_learn.acquisition import Pool, Strategy, strategy
+from overread_learn.acquisition import Pool, Strategy
 from overread_learn.acquisition import select as choose
+from overread_learn.acquisition.representatives import LOOK_AT_LABELLED
 from overread_learn.acquisition.strategy import BY_EMBEDDINGS
 
 log = logging.getLogger(__name__)
@@ -42,31 +43,13 @@ QUIET_SECONDS = 20.0
 FRESH = 0.9
 """Share of the unread pool that must carry the champion's logits before it is ranked."""
 STALLED_SECONDS = 300.0
-"""Candidates for which no score came in so long (their pixels can't be used) hold the others up no more."""
+"""Candidates for which no score came in so long (their pixels can't be used) hold the others up no more; nor do those
+that are labelled, all of which a strategy that keeps away from them waits for."""
 CHUNK = 256
 """Reference reads that are asked for in one transaction."""
 
 Share = Callable[[str, str], float]
 """(purpose, candidate) → a fixed number in [0, 1): `Pseudonyms.share`."""
-
-
-def check(settings: Trainer) -> Strategy:
-    """Return the strategy, unless there is none of its name, or none that a network in service can learn by.
-
-    Raises:
-        Misconfigured: naming the setting, and what to write.
-    """
-    try:
-        chosen = strategy(settings.strategy)
-    except ValueError as error:
-        raise Misconfigured(f"trainer.strategy: {error}") from error
-    if chosen.restart or (chosen.cold and strategy(chosen.cold).restart):
-        raise Misconfigured(
-            f"trainer.strategy: {settings.strategy} begins each round with random weights, to compare with in "
-            "`overread-learn labels`; the deployed network goes on from what it knows. Its picks are those of random: "
-            f"write trainer.strategy={settings.strategy.replace('scratch', 'random')}"
-        )
-    return chosen
 
 
 class Select:
@@ -133,7 +116,9 @@ class Select:
         metrics.unread.set(unread.candidates)
         if not unread.by_champion or not self._enough(tx, unread.by_champion):
             return []
-        if unread.short_of(FRESH) and not self._stalled((current.sha256, *unread)):
+        known = scores.count(tx, current.sha256, read=True) if keeps_away(self._settings) else scores.Scored(0, 0)
+        late = unread.short_of(FRESH) or known.short_of(1)
+        if late and not self._stalled((current.sha256, *unread, *known)):
             return []
         fresh = scores.unread(tx, current.sha256, embeddings=self._strategy.embeds)
         pool = self._pool(tx, fresh, current.sha256)
@@ -177,16 +162,22 @@ class Select:
         pool = replace(scores.pool(fresh), counts=Counter(one.label for one in labelled(tx, Split.TRAIN)))
         if not self._strategy.embeds:
             return pool
-        return replace(
-            pool,
-            embeddings=scores.stacked([row.embedding for row in fresh]),
-            labelled=scores.answered(tx, model),
-        )
+        pool = replace(pool, embeddings=scores.stacked([row.embedding for row in fresh]))
+        if pool.embeddings is None or self._now(pool).draw not in LOOK_AT_LABELLED:
+            return pool
+        seen = scores.answered(tx, model)
+        every, found = scores.count(tx, model, read=True).candidates, 0 if seen is None else len(seen)
+        if found < every:
+            log.warning("the champion has not embedded all that is labelled", extra={"labelled": every, "seen": found})
+        return replace(pool, labelled=seen)
+
+    def _now(self, pool: Pool) -> Strategy:
+        """Who chooses from it: the strategy or its cold start."""
+        return self._strategy.now(pool.counts, pool.logits.shape[1])
 
     def _seeing(self, pool: Pool) -> Strategy:
         """The strategy, or where it would look now at embeddings that there are not, what is left of it."""
-        now = self._strategy.now(pool.counts, pool.logits.shape[1])
-        if now.draw not in BY_EMBEDDINGS or pool.embeddings is not None:
+        if self._now(pool).draw not in BY_EMBEDDINGS or pool.embeddings is not None:
             return self._strategy
         # An imported champion may give none. Asking by the measure alone is better than asking nobody.
         instead = self._strategy.blind
