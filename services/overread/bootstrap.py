@@ -69,6 +69,7 @@ def _candidates(house: House) -> Room:
 def _inference(house: House) -> Room:
     from overread.inference.score import Forget, MarkRead, Rescore, Score, Scoring
     from overread.inference.swap import Champion, Nudge, Swap
+    from overread.trainer.strategies import keeps_away
     from overread_learn.scoring import NotAModel, Scorer
 
     settings = house.settings.inference
@@ -82,7 +83,7 @@ def _inference(house: House) -> Room:
             raise Misconfigured(f"inference.model: {settings.model}: {reason}")
     champion = Champion(settings, application)
     scoring = Scoring(Views(house.slices, application), champion)
-    duties: list[Duty] = [Rescore(house.store, scoring)]
+    duties: list[Duty] = [Rescore(house.store, scoring, labelled=keeps_away(house.settings.trainer))]
     if settings.model is not None:
         champion.load(settings.model, version=0, cleared=False)
     else:

@@ -70,6 +70,34 @@ def test_what_is_drawn_by_chance_alone() -> None:
 
 
 @pytest.mark.parametrize(
+    ("name", "blind"),
+    [
+        ("typiclust", "random"),
+        ("badge", "random"),
+        ("typiclust:coreset", "random"),
+        ("margin+badge", "margin"),
+        ("auto", "random:entropy@.25"),
+        ("typiclust:acft", "random:acft"),
+        ("coreset:entropy@.25~5", "random:entropy@.25~5"),
+        ("typiclust:stratified", "random:stratified"),
+        ("entropy@.25+badge2:margin^2", "entropy@.25:margin^2"),
+        ("acft:coreset", "acft:random"),
+        ("aift-2-.5@.5+badge3", "aift-2-.5@.5"),
+        ("random", "random"),
+        ("scratch:acft", "scratch:acft"),
+        ("margin^1", "margin^1"),
+    ],
+)
+def test_what_is_left_of_it_without_embeddings(name: str, blind: str) -> None:
+    """Of both parts, the cold start and the one behind it, only what looks at embeddings gives way."""
+    named = strategy(name)
+    assert named.blind == strategy(blind)
+    assert not named.blind.embeds
+    assert named.blind.measure == named.measure
+    assert named.embeds or named.blind == named
+
+
+@pytest.mark.parametrize(
     ("name", "phases"),
     [
         ("scratch", ("scratch", "scratch")),

@@ -29,12 +29,12 @@ from overread_learn.scoring import Scorer
 class Room:
     """The inference room without its registry: a champion that a test loads by hand."""
 
-    def __init__(self, store: Store, archive: Archive) -> None:
+    def __init__(self, store: Store, archive: Archive, *, labelled: bool = False) -> None:
         self.store, self.archive = store, archive
         self.champion = Champion(config.Inference(), APPLICATION)
         scoring = Scoring(archive.views(), self.champion)
         self.handlers = (Score(scoring), MarkRead(), Forget())
-        self.rescore = Rescore(store, scoring)
+        self.rescore = Rescore(store, scoring, labelled=labelled)
 
     def serve(self, content: bytes, version: int = 1, *, cleared: bool = True) -> str:
         return self.champion.load(content, version=version, cleared=cleared).scorer.sha256

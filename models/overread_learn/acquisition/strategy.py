@@ -23,6 +23,8 @@ GRAMMAR = """\
            coreset, AIFT's): how it chooses until every class has a label
 acft and auto are names of such combinations; acft may stand behind a COLD: too"""
 
+BY_EMBEDDINGS = frozenset({"badge", "coreset", "typiclust"})
+"""Draws that look at embeddings."""
 OMEGA = 5.0
 """How far beyond the budget the best candidates reach that one is drawn from (ACFT, Section 5.2)."""
 
@@ -71,7 +73,16 @@ class Strategy:
     @property
     def embeds(self) -> bool:
         """Whether it looks at embeddings."""
-        return self.draw in {"badge", "coreset", "typiclust"} or bool(self.cold and strategy(self.cold).embeds)
+        return self.draw in BY_EMBEDDINGS or bool(self.cold and strategy(self.cold).embeds)
+
+    @property
+    def blind(self) -> "Strategy":
+        """Who chooses where no network gives embeddings; what never looks at them stays as it is.
+
+        What looks at them goes by its measure alone, or at random where it has none; so does a cold start.
+        """
+        cold, _, rest = (_blind(part) for part in meaning(self.name).rpartition(":"))
+        return strategy(rest if cold in {"", rest} else f"{cold}:{rest}")
 
 
 _WHOLE: Mapping[str, Strategy] = MappingProxyType(
@@ -173,6 +184,10 @@ def _drawn(found: Strategy, match: re.Match[str]) -> Strategy:
     if max(found.entropy, found.diversity, found.factor) > LARGEST:  # an infinite one would make every score a NaN
         raise ValueError(f"a strategy's weights, omega and beta are at most {LARGEST:.3g}")
     return found
+
+
+def _blind(part: str) -> str:
+    return "random" if part in BY_EMBEDDINGS else part.partition("+badge")[0]
 
 
 def _unknown(name: str) -> ValueError:

@@ -6,11 +6,11 @@ import base64
 import logging
 import time
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import Connection, delete, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Row, delete, or_, select, update
 
 from overread import metrics
 from overread.core.codec import Envelope
@@ -129,25 +129,28 @@ class Score:
 
 
 class Rescore:
-    """Algorithm 1 of AIFT selects under M(t-1): after a swap the unread pool is scored again, a few at a time."""
+    """Algorithm 1 of AIFT selects under M(t-1): after a swap the unread pool is scored again, a few at a time.
+
+    Where the strategy keeps away from what is `labelled`, train patients' answered candidates follow: embeddings of two
+    models are of two spaces. They come last, since nobody waits for what a model says of them but selection.
+    """
 
     every = 0.5
     chunk = 48
     """Candidates a turn: what arrives meanwhile waits no longer than these take."""
 
-    def __init__(self, store: Store, scoring: Scoring) -> None:
-        self._store, self._scoring = store, scoring
+    def __init__(self, store: Store, scoring: Scoring, *, labelled: bool = False) -> None:
+        self._store, self._scoring, self._labelled = store, scoring, labelled
 
     def prepare(self) -> list[tuple[CandidateScored | None, str, str | None]] | None:
         """Score the next chunk; image by image, since preparing an image costs more than scoring it."""
         serving = self._scoring.serving
         if serving is None:
             return None
-        table = inference_candidates
-        stale = or_(table.c.model.is_(None), table.c.model != serving.scorer.sha256)
-        pool = select(table).where(table.c.read.is_(False), table.c.problem.is_(None), stale)
         with self._store.reading() as tx:
-            rows = tx.execute(pool.order_by(table.c.series, table.c.slice, table.c.candidate).limit(self.chunk)).all()
+            rows = self._stale(tx, serving.scorer.sha256, read=False)
+            if self._labelled and not rows:
+                rows = self._stale(tx, serving.scorer.sha256, read=True)
         if not rows:
             return None
         chunk = []
@@ -155,6 +158,14 @@ class Rescore:
             scored = self._scoring.score(Place(series=row.series, slice=row.slice, x=row.x, y=row.y))
             chunk.append((_event(row.candidate, row.study, Split(row.split), scored), row.candidate, scored.problem))
         return chunk
+
+    def _stale(self, tx: Connection, model: str, *, read: bool) -> Sequence[Row[Any]]:
+        table = inference_candidates
+        wanted: list[ColumnElement[bool]] = [table.c.read.is_(read), table.c.problem.is_(None)]
+        if read:
+            wanted.append(table.c.split == Split.TRAIN)
+        stale = select(table).where(*wanted, or_(table.c.model.is_(None), table.c.model != model))
+        return tx.execute(stale.order_by(table.c.series, table.c.slice, table.c.candidate).limit(self.chunk)).all()
 
     def apply(self, tx: Connection, prepared: list[tuple[CandidateScored | None, str, str | None]]) -> Sequence[Event]:
         """Note who scored, and publish."""

@@ -17,7 +17,7 @@ from sqlalchemy import Connection, select
 from overread.config import Trainer
 from overread.core.errors import Misconfigured
 from overread.store.engine import upsert
-from overread.trainer import selection
+from overread.trainer import strategies
 from overread.trainer.labels import Labelled, Neighbourhoods
 from overread.trainer.tables import trainer_labels, trainer_learnt, trainer_rounds
 from overread_learn.applications import Application
@@ -51,7 +51,7 @@ def check(settings: Trainer, application: Application) -> None:
     if settings.training not in STRATEGIES:
         raise Misconfigured(f"trainer.training: {settings.training!r} is none of {', '.join(STRATEGIES)}")
     row = STRATEGIES[settings.training]
-    if not (selection.check(settings).at_random or row.active):
+    if not (strategies.check(settings).at_random or row.active):
         same = next(name for name, other in STRATEGIES.items() if other == replace(row, active=True))
         raise Misconfigured(
             f"trainer.training: the labels of {settings.training} are drawn at random, and trainer.strategy is "

@@ -18,21 +18,23 @@ from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from sqlalchemy import Connection, Row, func, select
 
 from overread import metrics
 from overread.config import Trainer
 from overread.core.clock import Clock
-from overread.core.errors import Misconfigured
 from overread.core.events import Event, Purpose, ReadRequested
 from overread.core.splits import Split
 from overread.store.engine import Store, upsert
+from overread.trainer import scores
 from overread.trainer.labels import digest, labelled
-from overread.trainer.tables import trainer_pool, trainer_requests, trainer_rounds, trainer_scores
+from overread.trainer.strategies import check, keeps_away
+from overread.trainer.tables import trainer_pool, trainer_requests, trainer_rounds
 from overread.trainer.versions import champion, pending
-from overread_learn.acquisition import Pick, Pool, Strategy, strategy
+from overread_learn.acquisition import Pool, Strategy
 from overread_learn.acquisition import select as choose
+from overread_learn.acquisition.representatives import LOOK_AT_LABELLED
+from overread_learn.acquisition.strategy import BY_EMBEDDINGS
 
 log = logging.getLogger(__name__)
 
@@ -41,31 +43,13 @@ QUIET_SECONDS = 20.0
 FRESH = 0.9
 """Share of the unread pool that must carry the champion's logits before it is ranked."""
 STALLED_SECONDS = 300.0
-"""Candidates for which no score came in so long (their pixels can't be used) hold the others up no more."""
+"""Candidates for which no score came in so long (their pixels can't be used) hold the others up no more; nor do those
+that are labelled, all of which a strategy that keeps away from them waits for."""
 CHUNK = 256
 """Reference reads that are asked for in one transaction."""
 
 Share = Callable[[str, str], float]
 """(purpose, candidate) → a fixed number in [0, 1): `Pseudonyms.share`."""
-
-
-def check(settings: Trainer) -> Strategy:
-    """Return the strategy, unless there is none of its name, or none that a network in service can learn by.
-
-    Raises:
-        Misconfigured: naming the setting, and what to write.
-    """
-    try:
-        chosen = strategy(settings.strategy)
-    except ValueError as error:
-        raise Misconfigured(f"trainer.strategy: {error}") from error
-    if chosen.restart or (chosen.cold and strategy(chosen.cold).restart):
-        raise Misconfigured(
-            f"trainer.strategy: {settings.strategy} begins each round with random weights, to compare with in "
-            "`overread-learn labels`; the deployed network goes on from what it knows. Its picks are those of random: "
-            f"write trainer.strategy={settings.strategy.replace('scratch', 'random')}"
-        )
-    return chosen
 
 
 class Select:
@@ -74,10 +58,10 @@ class Select:
     every = 0.5
 
     def __init__(self, store: Store, settings: Trainer, *, patches: int, share: Share, clock: Clock) -> None:
-        check(settings)
+        self._strategy = check(settings)
         self._store, self._settings, self._patches = store, settings, patches
         self._share, self._clock = share, clock
-        self._scored: tuple[str, int, int] | None = None
+        self._scored: tuple[object, ...] | None = None
         self._scored_since = clock()
 
     def prepare(self) -> list[ReadRequested] | None:
@@ -128,20 +112,19 @@ class Select:
         asked = tx.execute(select(func.count()).where(trainer_requests.c.round == following)).scalar() or 0
         if asked and not self._wants_more(tx, following):
             return []
-        unread = tx.execute(
-            select(trainer_pool, trainer_scores)
-            .outerjoin(trainer_scores, trainer_scores.c.candidate == trainer_pool.c.candidate)
-            .where(trainer_pool.c.split == Split.TRAIN, trainer_pool.c.read.is_(False))
-        ).all()
-        metrics.unread.set(len(unread))
-        fresh = [row for row in unread if row.model == current.sha256]
-        if not fresh or not self._enough(tx, len(fresh)):
+        unread = scores.count(tx, current.sha256, read=False)
+        metrics.unread.set(unread.candidates)
+        if not unread.by_champion or not self._enough(tx, unread.by_champion):
             return []
-        if len(fresh) < FRESH * len(unread) and not self._stalled((current.sha256, len(fresh), len(unread))):
+        known = scores.count(tx, current.sha256, read=True) if keeps_away(self._settings) else scores.Scored(0, 0)
+        late = unread.short_of(FRESH) or known.short_of(1)
+        if late and not self._stalled((current.sha256, *unread, *known)):
             return []
+        fresh = scores.unread(tx, current.sha256, embeddings=self._strategy.embeds)
         pool = self._pool(tx, fresh, current.sha256)
+        by = self._seeing(pool)
         seed = int(np.random.SeedSequence([self._settings.seed, following, asked]).generate_state(1)[0])
-        chosen = self._choose(pool, self._settings.strategy, self._settings.budget, seed)
+        chosen = choose(pool, by, self._settings.budget, seed=seed, k_ref_m=self._patches)
         # The audit sample is random among the rest; its picks carry AIFT's terms like the others.
         taken = {pick.id for pick in chosen}
         rest = [row for row in fresh if row.candidate not in taken]
@@ -149,10 +132,12 @@ class Select:
         few = rest[: self._settings.audit]
         lots = [
             replace(pick, propensity=len(few) / len(rest))  # drawn from the rest, not from the few
-            for pick in (self._choose(_scored(few), "random", len(few), seed) if few else ())
+            for pick in (choose(scores.pool(few), "random", len(few), seed=seed, k_ref_m=self._patches) if few else ())
         ]
         study = {row.candidate: row.study for row in fresh}
-        log.info("reads requested", extra={"round": following, "picks": len(chosen), "pool": len(fresh)})
+        log.info(
+            "reads requested", extra={"round": following, "strategy": by.name, "picks": len(chosen), "pool": len(fresh)}
+        )
         return [
             ReadRequested(
                 candidate=pick.id,
@@ -160,7 +145,7 @@ class Select:
                 purpose=purpose,
                 round=following,
                 rank=place,
-                strategy=self._settings.strategy if purpose is Purpose.ACQUISITION else None,
+                strategy=by.name if purpose is Purpose.ACQUISITION else None,
                 model=current.sha256,
                 score=pick.score if purpose is Purpose.ACQUISITION else None,  # a lot is no score
                 entropy=pick.entropy,
@@ -173,31 +158,33 @@ class Select:
         ]
 
     def _pool(self, tx: Connection, fresh: Sequence[Row[Any]], model: str) -> Pool:
-        """The unread candidates that the champion has scored; embeddings of another model would be another space."""
-        answered = tx.execute(
-            select(trainer_scores.c.embedding)
-            .join(trainer_pool, trainer_scores.c.candidate == trainer_pool.c.candidate)
-            .where(
-                trainer_pool.c.split == Split.TRAIN,
-                trainer_pool.c.read.is_(True),
-                trainer_scores.c.model == model,
-                trainer_scores.c.embedding.is_not(None),
-            )
-        ).scalars()
-        return replace(
-            _scored(fresh),
-            embeddings=_rows([row.embedding for row in fresh]),
-            labelled=_rows(list(answered)),
-            counts=Counter(one.label for one in labelled(tx, Split.TRAIN)),
-        )
+        """The unread candidates that the champion has scored, and what is known of the others."""
+        pool = replace(scores.pool(fresh), counts=Counter(one.label for one in labelled(tx, Split.TRAIN)))
+        if not self._strategy.embeds:
+            return pool
+        pool = replace(pool, embeddings=scores.stacked([row.embedding for row in fresh]))
+        if pool.embeddings is None or self._now(pool).draw not in LOOK_AT_LABELLED:
+            return pool
+        seen = scores.answered(tx, model)
+        every, found = scores.count(tx, model, read=True).candidates, 0 if seen is None else len(seen)
+        if found < every:
+            log.warning("the champion has not embedded all that is labelled", extra={"labelled": every, "seen": found})
+        return replace(pool, labelled=seen)
 
-    def _choose(self, pool: Pool, name: str, budget: int, seed: int) -> list[Pick]:
-        chosen = strategy(name)
-        if chosen.embeds and pool.embeddings is None:
-            # An imported champion may give none. Asking by the measure alone is better than asking nobody.
-            log.warning("the champion gives no embeddings", extra={"strategy": name})
-            chosen = replace(chosen, draw="best" if chosen.measure else "random", cold="random")
-        return choose(pool, chosen, budget, seed=seed, k_ref_m=self._patches)
+    def _now(self, pool: Pool) -> Strategy:
+        """Who chooses from it: the strategy or its cold start."""
+        return self._strategy.now(pool.counts, pool.logits.shape[1])
+
+    def _seeing(self, pool: Pool) -> Strategy:
+        """The strategy, or where it would look now at embeddings that there are not, what is left of it."""
+        if self._now(pool).draw not in BY_EMBEDDINGS or pool.embeddings is not None:
+            return self._strategy
+        # An imported champion may give none. Asking by the measure alone is better than asking nobody.
+        instead = self._strategy.blind
+        log.warning(
+            "the champion gives no embeddings", extra={"strategy": self._strategy.name, "instead": instead.name}
+        )
+        return instead
 
     @staticmethod
     def _wants_more(tx: Connection, number: int) -> bool:
@@ -207,7 +194,7 @@ class Select:
             return False
         return bool(said.labels_sha256 == digest(labelled(tx, Split.TRAIN)))
 
-    def _stalled(self, scored: tuple[str, int, int]) -> bool:
+    def _stalled(self, scored: tuple[object, ...]) -> bool:
         """Whether scoring has come no further for a long time."""
         if scored != self._scored:
             self._scored, self._scored_since = scored, self._clock()
@@ -218,19 +205,6 @@ class Select:
             return True
         last = tx.execute(select(func.max(trainer_pool.c.arrived))).scalar()
         return last is None or (self._clock() - _aware(last)).total_seconds() > QUIET_SECONDS
-
-
-def _scored(rows: Sequence[Row[Any]]) -> Pool:
-    return Pool.of(
-        [row.candidate for row in rows],
-        [np.frombuffer(row.logits, "<f4").reshape(-1, row.classes) for row in rows],
-    )
-
-
-def _rows(embeddings: Sequence[bytes | None]) -> NDArray[np.float16] | None:
-    """Stack embeddings, (n, d); None where one is missing or of another length."""
-    rows = [np.frombuffer(row, "<f2") for row in embeddings if row is not None]
-    return np.stack(rows) if rows and len(rows) == len(embeddings) and len({len(row) for row in rows}) == 1 else None
 
 
 def _aware(time: datetime) -> datetime:

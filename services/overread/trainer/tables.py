@@ -26,7 +26,7 @@ trainer_pool = Table(
     Column("split", String, nullable=False),
     Column("arrived", DateTime(timezone=True), nullable=False),
     Column("read", Boolean, nullable=False, default=False),
-    Index("trainer_pool_unread", "split", "read"),
+    Index("trainer_pool_unread", "split", "read", "candidate"),
     Index("trainer_pool_study", "study"),
 )
 
@@ -40,6 +40,7 @@ trainer_scores = Table(
     Column("logits", LargeBinary, nullable=False),
     Column("embedding", LargeBinary),
     Index("trainer_scores_study", "study"),
+    Index("trainer_scores_model", "model", "candidate"),
 )
 """The last model's logits: float32, little-endian, (m, classes); and its embedding: float16, little-endian, (d,).
 
