@@ -3,7 +3,7 @@ import json
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from sklearn.metrics import confusion_matrix
+from sklearn.metrics import brier_score_loss, confusion_matrix
 
 from overread_learn.evaluate import (
     TooFewPatients,
@@ -46,6 +46,7 @@ def test_two_classes() -> None:
     for name in ("average_precision", "partial_auc_at_10_percent", "cpm", "brier"):
         lower, upper = facts[f"{name}_interval"]
         assert lower < facts[name] < upper
+    assert facts["brier"] == pytest.approx(brier_score_loss(truth, p[:, 1]))
 
 
 def plain(name: str, cases: Cases, drawn: NDArray[np.intp], images: int) -> float:
