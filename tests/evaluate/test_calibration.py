@@ -35,7 +35,7 @@ def test_by_hand() -> None:
     assert np.allclose(found, [(0, 0.2, 0.1, 0.5, 2), (0.8, 1, 0.95, 1, 2)])
     assert ece(labels, scores, bins=5) == pytest.approx((2 * 0.4 + 2 * 0.05) / 4)
     assert brier(labels, scores) == pytest.approx((0.8**2 + 0.1**2) / 4)
-    assert brier(labels, np.stack([1 - np.array(scores), scores], axis=1)) == pytest.approx(2 * brier(labels, scores))
+    assert brier(labels, np.stack([1 - np.array(scores), scores], axis=1)) == brier(labels, scores)
 
 
 def test_the_top_class_of_several() -> None:

@@ -3,7 +3,7 @@ import json
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from sklearn.metrics import confusion_matrix
+from sklearn.metrics import brier_score_loss, confusion_matrix
 
 from overread_learn.evaluate import (
     TooFewPatients,
@@ -46,6 +46,7 @@ def test_two_classes() -> None:
     for name in ("average_precision", "partial_auc_at_10_percent", "cpm", "brier"):
         lower, upper = facts[f"{name}_interval"]
         assert lower < facts[name] < upper
+    assert facts["brier"] == pytest.approx(brier_score_loss(truth, p[:, 1]))
 
 
 def plain(name: str, cases: Cases, drawn: NDArray[np.intp], images: int) -> float:
@@ -191,6 +192,51 @@ def test_a_class_of_nobody_is_named_and_one_of_a_single_patient_has_no_interval(
     assert facts["classes"][1]["auc_interval"] is facts["classes"][1]["average_precision_interval"] is None
     assert facts["auc_interval"] is facts["cpm_interval"] is None
     assert facts["auc"] == pytest.approx(macro_auc(truth, p))
+
+
+# What has no width
+
+
+@pytest.mark.parametrize("right", [True, False])
+def test_a_model_without_an_error_has_no_interval_of_no_width(right: bool) -> None:
+    truth, p, owner = cases(2)
+    yes = np.where((truth == 1) == right, 0.6, 0.1) + p[:, 1] / 9
+    facts = verdict(truth, np.stack([1 - yes, yes], axis=1), owner, looked(owner), ("no", "yes"), 0.5)
+    assert facts["auc"] == (1 if right else 0)
+    assert facts["se"] is facts["auc_interval"] is None
+    assert facts["partial_auc_at_10_percent_interval"] is None
+    assert (facts["patients_pos"], facts["patients_neg"]) == (20, 20)
+    assert facts["brier_interval"][0] < facts["brier"] < facts["brier_interval"][1]
+    if right:
+        assert facts["average_precision"] == facts["cpm"] == 1
+        assert facts["average_precision_interval"] is facts["cpm_interval"] is None
+    sure = (yes > 0.5).astype(float)
+    facts = verdict(truth, np.stack([1 - sure, sure], axis=1), owner, looked(owner), ("no", "yes"), 0.5)
+    assert facts["brier"] == (0 if right else 1)
+    assert facts["brier_interval"] is None
+
+
+def test_where_every_patient_is_like_every_other_there_is_no_interval() -> None:
+    truth, owner = np.tile([1, 0, 0, 1], 5), np.repeat(["a", "b", "c", "d", "e"], 4)
+    yes = np.tile([0.9, 0.1, 0.8, 0.2], 5)
+    facts = verdict(truth, np.stack([1 - yes, yes], axis=1), owner, looked(owner), ("no", "yes"), 0.5)
+    assert (facts["auc"], facts["sensitivity"], facts["specificity"]) == (0.75, 0.5, 0.5)
+    assert [name for name, value in facts.items() if name.endswith("_interval") and value is not None] == []
+
+
+def test_of_several_classes_one_without_an_error_has_none_and_the_mean_has_its_own() -> None:
+    truth, p, owner = cases(3)
+    p[:, 2] = (truth == 2) * 0.5 + p[:, 2] / 9
+    p[:, :2] *= (1 - p[:, 2:]) / p[:, :2].sum(axis=1, keepdims=True)
+    facts = verdict(truth, p, owner, looked(owner), ("none", "small", "large"), 0.5)
+    assert facts["classes"][2]["auc"] == 1
+    assert facts["classes"][2]["se"] is facts["classes"][2]["auc_interval"] is None
+    assert all(one["auc_interval"] for one in facts["classes"][:2])
+    assert facts["auc_interval"][0] < facts["auc"] < facts["auc_interval"][1]
+    sure = 0.1 + 0.7 * np.eye(3)[truth]
+    facts = verdict(truth, sure, owner, looked(owner), ("none", "small", "large"), 0.5)
+    assert facts["auc"] == 1
+    assert facts["se"] is facts["auc_interval"] is None
 
 
 def test_missed_lesions_have_an_interval_where_it_is_known_whose_they_are() -> None:

@@ -152,5 +152,35 @@ def test_an_id_with_a_line_break_is_refused_by_name(tmp_path: Path, character: s
         made(tmp_path, f'"a{character}b",p,i,,1,1,0\n')
 
 
+@pytest.mark.parametrize("blank", [" ", "\u00a0", "\u3000", "\u200b", "\ufeff"])
+@pytest.mark.parametrize("column", ["candidate_id", "patient_id", "image_id"])
+def test_a_blank_at_either_end_of_an_id_is_refused(tmp_path: Path, column: str, blank: str) -> None:
+    """A patient with one would be another than without, and could stand on the other side."""
+    names = ["candidate_id", "patient_id", "image_id"]
+    for name in (f"p{blank}", f"{blank}p"):
+        row = ",".join(name if one == column else one[0] for one in names)
+        with pytest.raises(NotACandidateSet, match=f"line 3: {column} .* begins or ends with a blank"):
+            made(tmp_path, f"p,p,p,test,1,1,0\n{row},train,2,2,1\n", "p")
+    assert len(made(tmp_path, f"a{blank}b,a{blank}b,i,,1,1,0\n").rows) == 1
+
+
+@pytest.mark.parametrize("column", ["candidate_id", "patient_id", "image_id"])
+def test_one_name_in_two_spellings_is_refused(tmp_path: Path, column: str) -> None:
+    names = ["candidate_id", "patient_id", "image_id"]
+    spelt = ["M\u00fcller", "Mu\u0308ller"]
+    first, second = (",".join(one if name == column else f"{name}{one == spelt[1]}" for name in names) for one in spelt)
+    with pytest.raises(NotACandidateSet, match=rf"line 3: {column} 'Mu\\u0308ller' was spelt 'M\\xfcller' before"):
+        made(tmp_path, f"{first},train,1,1,0\n{second},test,2,2,1\n")
+
+
+@pytest.mark.parametrize("names", [("one ", "one"), ("\u00e9", "e\u0301")])
+def test_one_lesion_in_two_spellings_is_refused(tmp_path: Path, names: tuple[str, str]) -> None:
+    made(tmp_path, "a,p,i,,1,1,0\n")
+    rows = "".join(f"c{number},p,i,1,{name}\n" for number, name in enumerate(names))
+    (tmp_path / "candidates.csv").write_text(f"candidate_id,patient_id,image_id,label,lesion_id\n{rows}", "utf-8")
+    with pytest.raises(NotACandidateSet, match="lesion_id"):
+        read(tmp_path)
+
+
 def test_an_id_may_hold_any_letters(tmp_path: Path) -> None:
     assert made(tmp_path, "Läsion 7,患者　一,i,,1,1,0\n").rows[0].patient == "患者　一"

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from experiment.console import Console
 from overread_learn.applications import load
 from overread_learn.evaluate import auc
 from overread_learn.experiment import candidate_set
@@ -113,6 +114,20 @@ def test_who_waits_hears_of_each_image(tmp_path: Path) -> None:
     heard: list[tuple[int, int]] = []
     demo_set(tmp_path / "set", patients=5, on_image=lambda done, total: heard.append((done, total)))
     assert heard == [(number, 5) for number in range(1, 6)]
+
+
+def test_what_was_drawn_is_said_for_machines(learn: Console, tmp_path: Path) -> None:
+    words = ("demo-set", "--out", tmp_path / "set", "--patients", "8")
+    facts = learn(*words, "--json").facts
+    chosen = candidate_set.read(tmp_path / "set")
+    assert facts == {
+        "folder": str(tmp_path / "set"),
+        "patients": len(chosen.images),
+        "candidates": len(chosen.rows),
+        "prevalence": 0.1,
+        "seed": 0,
+    }
+    assert "Invalid value for '--seed'" in learn(*words, "--seed", "-1").err
 
 
 def test_a_folder_that_holds_something_is_refused_and_left_alone(tmp_path: Path) -> None:

@@ -17,9 +17,12 @@ from cli.said import Said
 from experiment.console import Console
 from experiment.pages import Page
 from overread_learn.applications import load
+from overread_learn.cli.scored import score_test
 from overread_learn.evaluate.verdict import SHARES
+from overread_learn.experiment.candidate_set import read
 from overread_learn.export import export
 from overread_learn.nets import build
+from overread_learn.scoring import Scorer, softmax
 
 Row = dict[str, str]
 Evaluate = Callable[..., Said]
@@ -106,6 +109,8 @@ def test_a_file_says_which_images_whose_and_what_was_missed(evaluate: Evaluate, 
         ("image_id,patient_id,missed\ni00,p00\n", (), "line 2: 2 values, and there are 3 columns"),
         ("image_id,missed\ni00,1,5\n", (), "line 2: 3 values, and there are 2 columns"),
         ("image_id,missed,missed\ni00,1,2\n", (), "the columns 'missed' stand there twice"),
+        ("image_id\ni00 \n", (), "line 2: image_id 'i00 ' begins or ends with a blank"),
+        ("image_id,patient_id\nx,\xc3\xa9\ny,e\xcc\x81\n", (), "line 3: patient_id 'e\\u0301' was spelt '\\xe9'"),
         ("image_id\n\xff\n", (), "not a CSV file in UTF-8"),
         (None, (), "is neither a number nor a file"),
         ("3", (), "--images: 3 are fewer than the 5 that have a judged candidate"),
@@ -199,6 +204,30 @@ def test_one_patient_with_lesions_gives_figures_without_intervals(
     assert said.code == 0
     assert said.facts["auc_interval"] is said.facts["cpm_interval"] is said.facts["average_precision_interval"] is None
     assert "No interval where fewer than two patients" in said.err
+
+
+def test_a_model_without_an_error_has_no_interval_and_that_is_said(
+    evaluate: Evaluate, dots: Path, network: Path, tmp_path: Path
+) -> None:
+    scores = score_test(read(dots), Scorer(network / "model.onnx"))
+    said_yes = softmax(scores.logits)[:, :, 1].mean(axis=1)
+    called = {row.candidate for row, yes in zip(scores.rows, said_yes, strict=True) if yes > np.median(said_yes)}
+
+    def as_the_model_says(row: Row) -> Row:
+        return {**row, "label": str(int(row["candidate_id"] in called))} if row["split"] == "test" else row
+
+    said = evaluate(rewritten(dots, tmp_path / "set", as_the_model_says), "--json", "--page", tmp_path / "page.html")
+    assert (said.facts["auc"], said.facts["average_precision"]) == pytest.approx((1, 1))  # but for rounding
+    assert said.facts["se"] is said.facts["auc_interval"] is said.facts["average_precision_interval"] is None
+    note = "No interval of auc, average_precision, partial_auc_at_10_percent"
+    assert note in said.err
+    assert "all draws of these patients say the same" in said.err
+    page = (tmp_path / "page.html").read_text()
+    assert note in page
+    assert "1 to 1" not in page
+    table = evaluate(tmp_path / "set").out
+    assert "auc" in table
+    assert "1 to 1" not in table
 
 
 def test_the_page_draws_the_points(evaluate: Evaluate, dots: Path, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from PIL import Image
 
 from overread_learn.applications import load
 from overread_learn.experiment.candidate_set import NotACandidateSet
-from overread_learn.experiment.image_files import MOST_PIXELS, read_image
+from overread_learn.experiment.image_files import MOST_PIXELS, read_image, refuse_turned
 from overread_learn.patches import prepare
 
 HU = np.array([[-1000, -300, 0], [40, 400, 3000]])
@@ -54,6 +54,45 @@ def test_a_phones_jpeg_comes_without_its_previews(tmp_path: Path) -> None:
     with Image.open(tmp_path / "phone.jpg") as image:
         assert image.format == "MPO"
     assert np.abs(read_image(tmp_path / "phone.jpg").astype(int) - 10).max() <= 2
+
+
+def _turned(file: Path, orientation: int) -> NDArray[np.uint8]:
+    """Write a picture that asks to be turned, and return what is stored."""
+    pixels = np.arange(16 * 24 * 3, dtype=np.uint8).reshape(16, 24, 3)
+    exif = Image.Exif()
+    exif[274] = orientation
+    Image.fromarray(pixels).save(file, exif=exif)
+    return pixels
+
+
+@pytest.mark.parametrize("name", ["phone.jpg", "phone.tif", "phone.png", "phone.webp"])
+@pytest.mark.parametrize("orientation", [3, 6])
+def test_a_picture_that_viewers_turn_is_refused_by_name(tmp_path: Path, name: str, orientation: int) -> None:
+    _turned(tmp_path / name, orientation)
+    complaint = f"{name}: EXIF orientation {orientation}: viewers turn .*-auto-orient.* remove the tag"
+    with pytest.raises(NotACandidateSet, match=complaint):
+        read_image(tmp_path / name)
+    with pytest.raises(NotACandidateSet, match=complaint):
+        refuse_turned(tmp_path / name)
+
+
+def test_a_picture_that_xmp_turns_is_refused(tmp_path: Path) -> None:
+    about = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:Description tiff:Orientation="8"/></x:xmpmeta>'
+    Image.new("L", (24, 16)).save(tmp_path / "phone.jpg", xmp=about)
+    with pytest.raises(NotACandidateSet, match=r"phone\.jpg: EXIF orientation 8"):
+        read_image(tmp_path / "phone.jpg")
+
+
+@pytest.mark.parametrize("name", ["upright.tif", "upright.png"])
+def test_a_picture_that_is_upright_is_read_as_it_is(tmp_path: Path, name: str) -> None:
+    assert np.array_equal(_turned(tmp_path / name, 1), read_image(tmp_path / name))
+    refuse_turned(tmp_path / name)
+
+
+def test_exif_that_cannot_be_read_is_said(tmp_path: Path) -> None:
+    Image.new("L", (24, 16)).save(tmp_path / "odd.png", exif=b"Exif\0\0no TIFF header")
+    with pytest.raises(NotACandidateSet, match=r"odd\.png: its EXIF can't be read"):
+        read_image(tmp_path / "odd.png")
 
 
 def test_a_big_endian_tiff_comes_in_the_machines_byte_order(tmp_path: Path) -> None:

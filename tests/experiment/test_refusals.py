@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -85,6 +86,7 @@ def test_depth_looks_at_its_words_before_the_images(learn: Console, tmp_path: Pa
         (("--depth", "-1"), "got '-1'"),
         (("--depth", "9"), "squeezenet1_1 has depths 1 (the head) to 5 (everything), got 9"),
         (("--rates", "papers"), "rates papers: application dots has no [phases.first]"),
+        (("--seed", "-1"), "Invalid value for '--seed'"),
     ],
 )
 def test_finetune_looks_at_its_words_before_the_images(
@@ -140,6 +142,19 @@ def test_export_writes_the_application_that_the_model_learnt(learn: Console, net
     assert said.code == 0
     assert (tmp_path / "model.onnx").read_bytes() == (network / "model.onnx").read_bytes()
     assert Scorer(tmp_path / "model.onnx").application.name == "dots"
+
+
+def test_what_is_exported_is_said_for_machines(learn: Console, network: Path, tmp_path: Path) -> None:
+    words = ("export", network / "model.pt", tmp_path / "model.onnx")
+    digest = sha256((network / "model.onnx").read_bytes()).hexdigest()
+    file = str(tmp_path / "model.onnx")
+    assert learn(*words, "--json").facts == {
+        "file": file,
+        "sha256": digest,
+        "application": "dots",
+        "arch": "squeezenet1_1",
+    }
+    assert learn(*words).out == f"{digest}\n"
 
 
 def test_export_refuses_another_application_unless_told(learn: Console, network: Path, tmp_path: Path) -> None:

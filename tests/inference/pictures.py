@@ -72,11 +72,11 @@ class Archive:
         """Fresh ones: nothing is kept from before."""
         return Views(Slices(self.blobs), APPLICATION)
 
-    def add(self, labels: list[int], first: int = 0) -> list[Place]:
-        """Store one series with a slice a label; return the middles."""
+    def add(self, labels: list[int], first: int = 0, above: int = 0) -> list[Place]:
+        """Store one series with a slice a label, all HU so much too large; return the middles."""
+        stored = [encode(picture(label, first + place) + np.int16(above), place) for place, label in enumerate(labels)]
         parts = tuple(
-            Slice(instance=f"i-{first + place}", blob=self.blobs.put(encode(picture(label, first + place), place)))
-            for place, label in enumerate(labels)
+            Slice(instance=f"i-{first + place}", blob=self.blobs.put(content)) for place, content in enumerate(stored)
         )
         series = SeriesManifest(
             series=f"e-{first}", modality="CT", rows=SIDE, columns=SIDE, spacing_mm=1.0, slices=parts

@@ -191,8 +191,19 @@ def no_manifest(archive: Archive) -> Place:
     return Place(series=archive.blobs.put(b"{}"), slice=0, x=MIDDLE, y=MIDDLE)
 
 
+def other_units(archive: Archive) -> Place:
+    (place,) = archive.add([1], above=5000)
+    return place
+
+
 @pytest.mark.parametrize(
-    ("spoil", "reason"), [(broken_pixels, "cut off"), (purged_pixels, "pixels purged"), (no_manifest, "no series")]
+    ("spoil", "reason"),
+    [
+        (broken_pixels, "cut off"),
+        (purged_pixels, "pixels purged"),
+        (no_manifest, "no series"),
+        (other_units, "and the window is -1000..400, which leaves 0 of 255 grey levels"),
+    ],
 )
 @pytest.mark.parametrize("served", [True, False])
 def test_pixels_that_cannot_be_used_are_a_reason_and_are_not_tried_for_ever(

@@ -73,7 +73,7 @@ def test_scale_and_shift_stay_in_the_applications_range(plain: Application) -> N
 
 def test_errors_are_those_of_cut() -> None:
     application = replace(load("lung-nodule"), context_px=None)
-    prepared = prepare(np.eye(50), application)
+    prepared = prepare(np.eye(50, dtype=np.uint8), application)
     with pytest.raises(ValueError, match="spacing"):
         augment(prepared, 20, 20, application, np.random.default_rng(0))
     with pytest.raises(ValueError, match="outside"):

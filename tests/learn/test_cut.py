@@ -129,7 +129,7 @@ def test_points_outside_are_refused(plain: Application, point: tuple[float, floa
 def test_spacing_is_needed_for_millimetres(spacing: float | None, complaint: str) -> None:
     application = replace(load("lung-nodule"), context_px=None)
     with pytest.raises(ValueError, match=complaint):
-        cut(prepare(np.eye(100), application), 50, 50, application, spacing)
+        cut(prepare(np.eye(100, dtype=np.uint8), application), 50, 50, application, spacing)
 
 
 def test_symmetric_names_its_bits() -> None:

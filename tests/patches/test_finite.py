@@ -52,7 +52,8 @@ def test_the_limits_of_background_subtraction_can_be_used(downscale: int, sigma:
 )
 def test_the_limits_of_a_window_can_be_used(window: Window) -> None:
     application = replace(load("lung-nodule"), normalisation=window)
-    for image in (IMAGE, IMAGE.astype(np.int32), IMAGE.astype(np.float32)):
+    whole = np.linspace(window.low, window.high, IMAGE.size).reshape(IMAGE.shape)
+    for image in (IMAGE, whole.astype(np.int64), whole.astype(np.float32), whole):
         assert np.isfinite(cut(prepare(image, application), 20, 20, application, 0.7)).all()
 
 

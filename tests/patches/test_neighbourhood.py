@@ -38,7 +38,7 @@ def test_a_piece_is_small_and_its_own() -> None:
 
 def test_errors_are_those_of_cut() -> None:
     application = replace(load("lung-nodule"), context_px=None)
-    prepared = prepare(np.eye(50), application)
+    prepared = prepare(np.eye(50, dtype=np.uint8), application)
     with pytest.raises(
         ValueError, match="spacing is needed; for images without one, give the application a context_px"
     ):

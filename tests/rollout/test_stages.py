@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select
 
-from inference.words import NAME, NOON, perform, purged, registered
+from inference.words import NAME, NOON, corrected, perform, purged, received, registered
 from overread.core.errors import Conflict, GateFailed
 from overread.core.events import Event, Kind, ModelPromoted, ModelRejected
+from overread.core.splits import Split
 from overread.rollout import states
 from overread.rollout.standing import show, standing, versions
 from overread.rollout.states import State
@@ -124,6 +125,23 @@ def test_an_import_that_waits_for_labels_does_not_keep_the_first_model_out(room:
     assert room.state(imported) == State.VALIDATING
     bootstrap = room.shelve("bootstrap", Kind.BOOTSTRAP)
     assert [event.version for event in room.go() if isinstance(event, ModelPromoted)] == [bootstrap]
+
+
+def test_a_locked_image_in_other_units_judges_nobody_and_is_named(room: Room) -> None:
+    room.begin()
+    (place,) = room.archive.add([1], first=900, above=5000)
+    room.hear(
+        received(900, place, split=Split.LOCKED),
+        corrected(900, place=place, split=Split.LOCKED),
+    )
+    good = room.shelve("good")
+    room.go()
+    assert room.state(good) == State.VALIDATING
+    assert room.reason(good).startswith("error: candidate c-900: the image holds ")
+    assert room.evidence(good) == []
+    room.hear(purged("s-900"), minutes=5)
+    room.go()
+    assert room.state(good) == State.AWAITING_SIGNOFF
 
 
 def test_a_version_whose_file_was_changed_is_not_judged_and_holds_up_nobody(room: Room, tmp_path: Path) -> None:

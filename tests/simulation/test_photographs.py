@@ -182,6 +182,15 @@ def test_grey_of_16_bits_stays_so(tmp_path: Path, big: str) -> None:
     assert np.array_equal(pixels.decode(dataset), grey)
 
 
+def test_a_jpeg_that_viewers_turn_is_refused(tmp_path: Path) -> None:
+    """DICOM would take its bitstream as it is, and show it unturned."""
+    source, exif = make(tmp_path / "set"), Image.Exif()
+    exif[274] = 6
+    Image.new("RGB", (32, 24)).save(source / "images/eye.jpg", exif=exif)
+    with pytest.raises(Misconfigured, match=r"eye\.jpg: EXIF orientation 6"):
+        photographs.wrap(source, tmp_path / "out")
+
+
 @pytest.mark.parametrize("kind", [np.int16, np.int32, np.float32])
 def test_what_would_be_clipped_is_refused(tmp_path: Path, kind: type[np.number]) -> None:
     source = make(tmp_path / "set", ROWS[4:])

@@ -65,7 +65,8 @@ def evaluate(
             REPLICATES,
         )
     facts["images_without_candidate"] = looked_at.without
-    for note in _notes(facts, looked_at):
+    notes = list(_notes(facts, looked_at))
+    for note in notes:
         err.print(note, style="yellow", markup=False, soft_wrap=True)
     tables = [(str(model), list(_rows(facts)))]
     if "classes" in facts:
@@ -74,7 +75,7 @@ def evaluate(
     if page:
         from overread_learn.experiment.report.judged import judged  # noqa: PLC0415 - who wants no page waits for none
 
-        page.write_text(judged(f"{model.name} on {candidates.name}", facts, tables), encoding="utf-8")
+        page.write_text(judged(f"{model.name} on {candidates.name}", facts, tables, notes), encoding="utf-8")
     laid = [tabulate(title, tuple(rows[0]), rows) for title, rows in tables]
     show(facts, as_json=as_json, table=laid[0])
     if not as_json:
@@ -105,10 +106,24 @@ def _notes(facts: Mapping[str, Any], looked_at: Counted) -> Iterator[str]:
         )
     if not facts["called"]:
         yield f"Nothing is called positive at {facts['operating_point']:g}: there is no predictive value."
-    alone = [facts, *facts.get("classes", ())]
-    few = [one.get("class", "auc") for one in alone if one["auc"] is not None and one["auc_interval"] is None]
+    each = [one for one in facts.get("classes", [facts]) if one["auc"] is not None]
+    few = [one for one in each if min(one["patients_pos"], one["patients_neg"]) < 2]
     if few:
-        yield f"No interval where fewer than two patients have a class, or others than it: {', '.join(few)}."
+        names = [one.get("class", "auc") for one in few] + ["auc"] * ("classes" in facts)
+        yield f"No interval where fewer than two patients have a class, or others than it: {', '.join(names)}."
+    alike = [] if few else list(_without(facts, looked_at))
+    if "classes" in facts:
+        alike += [f"{name} of {one['class']}" for one in each if one not in few for name in _without(one, looked_at)]
+    if alike:
+        yield f"No interval of {', '.join(alike)}: all draws of these patients say the same, and others may not."
     shares = [name for name in SHARES if facts[name] is not None and facts[f"{name}{INTERVAL}"] is None]
     if shares:
         yield f"No interval of {', '.join(shares)}: how a share of 0, of 1 or of one patient varies no draw can tell."
+
+
+def _without(facts: Mapping[str, Any], looked_at: Counted) -> Iterator[str]:
+    """Name the figures that have a value and no interval, but those of which that is said elsewhere."""
+    said = {*SHARES, *(["cpm"] if isinstance(looked_at.missed, int) and looked_at.missed else [])}
+    for name, value in facts.items():
+        if value is not None and name not in said and facts.get(f"{name}{INTERVAL}", ()) is None:
+            yield name

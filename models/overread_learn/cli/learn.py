@@ -50,7 +50,7 @@ def finetune(
         ),
     ] = "own",
     epochs: Annotated[int | None, typer.Option(min=1, help="The application's if left out.")] = None,
-    seed: int = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Fixes what is left to chance.")] = 0,
     out_folder: Annotated[
         Path, typer.Option("--out", help="Where model.pt, model.onnx and finetune.json go.", metavar="DIR")
     ],
@@ -167,6 +167,7 @@ def export(
         bool,
         typer.Option("--other-application", help="Write --application though the model learnt another one."),
     ] = False,
+    as_json: Json = False,
 ) -> None:
     """Write a network as ONNX, with all that scoring needs inside the file; it prints the file's SHA-256.
 
@@ -187,7 +188,11 @@ def export(
             f"{model} learnt {own.name}, and {application} cuts its patches in another way ({_differences(own, chosen)}"
             "): leave --application out, or add --other-application"
         )
-    typer.echo(_export(network, chosen, file))
+    digest = _export(network, chosen, file)
+    if as_json:
+        show({"file": str(file), "sha256": digest, "application": chosen.name, "arch": network.arch}, as_json=True)
+    else:
+        typer.echo(digest)
 
 
 def _differences(own: AnApplication, other: AnApplication) -> str:

@@ -8,11 +8,14 @@ from PIL import Image
 
 from overread_learn.experiment.candidate_set import LOCKED, CandidateSet, Row
 from overread_learn.experiment.csv_table import table
+from overread_learn.experiment.spellings import Spellings
 
 __all__ = ["Counted", "counted", "lesions"]
 
 NOBODY = "\0"
 """Begins the name of an image's patient that nobody has said: no id holds it, and each such image has its own."""
+
+WHOSE = ("image_id", "patient_id")
 
 
 class Counted(NamedTuple):
@@ -70,12 +73,16 @@ def _listed(file: Path, known: dict[str, str], missed: int) -> Counted:
         raise ValueError(f"{file}: the column image_id is missing; patient_id and missed are optional")
     if missed and "missed" in columns:
         raise ValueError(f"{file} says which lesions were missed, and so does --missed: leave one out")
+    spellings = Spellings()
+    for image, patient in known.items():
+        spellings.check("candidates.csv", {"image_id": image, "patient_id": patient}, WHOSE)
     owners: dict[str, str] = {}
     lost: list[str] = []
     for number, line in lines:
         where, image = f"{file.name}, line {number}", line["image_id"]
         if not image or image in owners:
             raise ValueError(f"{where}: image_id is " + ("there twice" if image else "empty"))
+        spellings.check(where, line, WHOSE)
         patient = line.get("patient_id") or known.get(image, f"{NOBODY}{image}")
         if known.get(image, patient) != patient:
             raise ValueError(f"{where}: in candidates.csv this image is of another patient")

@@ -61,12 +61,14 @@ def ece(labels: ArrayLike, probabilities: ArrayLike, bins: int = 15) -> float:
 def brier(labels: ArrayLike, probabilities: ArrayLike) -> float:
     """Return the mean squared error of the probabilities; arguments and errors as `reliability`.
 
-    Of (n, C) the squares are summed over the classes (Brier, Monthly Weather Review 1950), which for two classes is
-    twice the value of the positive column alone.
+    Of two classes it is (p - y)^2 of the positive one, 0..1, as it is commonly given, whether p comes as (n,) or as
+    (n, 2); the sum over both would be twice as much. Of more, the squares are summed over the classes, 0..2 (Brier,
+    Monthly Weather Review 78 (1950) 1-3).
     """
     marks, given = _checked(labels, probabilities)
-    if given.ndim == 1:
-        return float(np.mean((given - marks) ** 2))
+    if given.ndim == 1 or given.shape[1] == 2:
+        positive = given if given.ndim == 1 else given[:, 1]
+        return float(np.mean((positive - marks) ** 2))
     return float(np.mean(((given - np.eye(given.shape[1])[marks]) ** 2).sum(axis=1)))
 
 

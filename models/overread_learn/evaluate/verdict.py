@@ -20,6 +20,9 @@ PARTIAL = 0.1
 REPLICATES = 1000
 """Draws of patients for an interval."""
 
+NARROWEST = 1e-12
+"""Of an interval: what is narrower has no width, but for rounding."""
+
 SHARES = ("sensitivity", "specificity", "positive_predictive_value")
 """What is said of the candidates that are called positive from the operating point on."""
 
@@ -52,8 +55,9 @@ def verdict(
     0 for a lesion, by 1 - p of class 0.
 
     Intervals hold 95 %. That of an AUC of two classes is `clustered_auc`'s, all others are percentiles of a bootstrap
-    of patients; None where too few patients have a class to tell. The calibration error has none: a resample repeats
-    candidates, which makes every bin's gap wider than it is, so the percentiles would lie above the value.
+    of patients; None, and ``se`` with it, where too few patients have a class to tell, or where all draws say the same
+    (a model without an error, say): that is no certainty about other patients. The calibration error has none: a
+    resample repeats candidates, which makes every bin's gap wider than it is, so the percentiles would lie above it.
 
     Raises OneClass where one class alone is present, ValueError on other shapes, labels or values.
     """
@@ -73,9 +77,10 @@ def verdict(
         return facts | against | called | found | calibration | {"curves": {**curves, "froc": froc, **binned}}
     each = [_one_class(label, name, truth, p, patients, replicates) for label, name in enumerate(classes)]
     facts |= {"auc": area, "se": None, "auc_interval": None}
-    if all(one["auc_interval"] for one in each if one["n_pos"]):  # a class of one patient's has no interval, nor a mean
+    if all(_enough(one) for one in each if one["n_pos"]):  # a class of one patient's has no interval, nor a mean
         drawn = PatientBootstrap(truth, patients, replicates=replicates, seed=0).macro_auc(p)
-        facts |= {"se": float(np.std(drawn, ddof=1)), "auc_interval": percentiles(drawn)}
+        if within := _wide(percentiles(drawn)):
+            facts |= {"se": float(np.std(drawn, ddof=1)), "auc_interval": within}
     called = _called(truth > 0, 1 - p[:, 0], patients, operating_point, replicates)
     found, froc = _froc(truth > 0, 1 - p[:, 0], patients, looked_at, replicates)
     return facts | called | found | calibration | {"classes": each, "curves": {"froc": froc, **binned}}
@@ -110,12 +115,11 @@ def _against(
     }
     facts: dict[str, Any] = {"auc": auc(marks, scores), "se": None, "auc_interval": None}
     facts |= {"n_pos": int(marks.sum()), "n_neg": int((1 - marks).sum())}
-    enough = True
-    try:
+    facts |= {"patients_pos": _owners(positive, patients), "patients_neg": _owners(~positive, patients)}
+    if enough := _enough(facts):  # else no other figure tells how it varies either
         known = clustered_auc(marks, scores, patients)
-        facts |= {"se": known.se, "auc_interval": (known.lower, known.upper)}
-    except TooFewPatients:  # then no other figure tells how it varies either
-        enough = False
+        if within := _wide((known.lower, known.upper)):
+            facts |= {"se": known.se, "auc_interval": within}
     for name, figure in figures.items():
         facts[name] = figure(marks, scores)
         facts[f"{name}_interval"] = (
@@ -127,6 +131,16 @@ def _against(
         "roc": _points(roc_curve(marks, scores)),
         "precision_recall": _points(precision_recall(marks, scores)),
     }
+
+
+def _owners(those: NDArray[np.bool_], patients: Sequence[str] | NDArray[np.generic]) -> int:
+    """Count the patients of some candidates."""
+    return len(np.unique(np.asarray(patients)[those]))
+
+
+def _enough(facts: Mapping[str, Any]) -> bool:
+    """Return whether two patients have the class, and two have others: a variance needs them."""
+    return bool(min(facts["patients_pos"], facts["patients_neg"]) > 1)
 
 
 def _called(
@@ -143,7 +157,7 @@ def _called(
     for name, (those, right) in zip(SHARES, of, strict=True):
         facts[name] = float(right[those].mean()) if those.any() else None
         # Of 0 or 1, or of one patient's, every draw would say the same, and an interval of no width would be a lie.
-        varies = facts[name] not in {None, 0.0, 1.0} and len(np.unique(np.asarray(patients)[those])) > 1
+        varies = facts[name] not in {None, 0.0, 1.0} and _owners(those, patients) > 1
         facts[f"{name}_interval"] = _within(_share(those, right), patients, replicates) if varies else None
     return facts
 
@@ -177,12 +191,14 @@ def _froc(
     whose = missed if not isinstance(missed, int) else None if missed else ()
     if whose is not None:
         try:
-            within = cpm_interval(
-                *(marks, scores, patients),
-                images=images,
-                missed=whose,
-                lesions=lesions,
-                replicates=replicates,
+            within = _wide(
+                cpm_interval(
+                    *(marks, scores, patients),
+                    images=images,
+                    missed=whose,
+                    lesions=lesions,
+                    replicates=replicates,
+                )
             )
         except TooFewPatients:
             within = None
@@ -195,9 +211,14 @@ def _within(
     figure: Callable[[NDArray[np.intp]], float], patients: Sequence[str] | NDArray[np.generic], replicates: int
 ) -> tuple[float, float] | None:
     try:
-        return interval(figure, patients, replicates=replicates)
+        return _wide(interval(figure, patients, replicates=replicates))
     except TooFewPatients:
         return None
+
+
+def _wide(found: tuple[float, float]) -> tuple[float, float] | None:
+    """Return an interval that has a width, None for one that has none: it would claim to be sure."""
+    return found if found[1] - found[0] > NARROWEST else None
 
 
 def _points(curve: Any) -> dict[str, list[float | None]]:

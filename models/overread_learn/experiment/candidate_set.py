@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from overread_learn.experiment.csv_table import table
+from overread_learn.experiment.spellings import Spellings
 
 __all__ = ["LOCKED", "TRAIN", "VALIDATION", "CandidateSet", "NotACandidateSet", "Row", "read"]
 
@@ -71,8 +72,8 @@ def read(folder: Path) -> CandidateSet:
 
     Raises:
         NotACandidateSet: a file or column is missing, a row has more or fewer values than there are columns, an id or
-            a number is wrong, an id or a column stands twice, a patient has two splits or an image two patients, an
-            image is missing or there are two of its name. The message names the line.
+            a number is wrong, an id or a column stands twice, an id has two spellings, a patient has two splits or an
+            image two patients, an image is missing or there are two of its name. The message names the line.
     """
     file = folder / "candidates.csv"
     if not file.is_file():
@@ -91,9 +92,14 @@ def read(folder: Path) -> CandidateSet:
     said: dict[str, str] = {}
     seen: set[str] = set()
     owner: dict[str, str] = {}
+    spellings = Spellings()
     for number, line in lines:
         where = f"{file.name}, line {number}"
         row = _row(line, where)
+        try:
+            spellings.check(where, line, (*REQUIRED, "lesion_id"))
+        except ValueError as error:
+            raise NotACandidateSet(str(error)) from error
         if row.candidate in seen:
             raise NotACandidateSet(f"{where}: this candidate_id stands there twice")
         seen.add(row.candidate)

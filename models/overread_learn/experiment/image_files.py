@@ -2,6 +2,7 @@
 
 import math
 import re
+import struct
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,7 +15,7 @@ from PIL import Image, UnidentifiedImageError
 
 from overread_learn.experiment.candidate_set import NotACandidateSet
 
-__all__ = ["MOST_PIXELS", "read_image"]
+__all__ = ["MOST_PIXELS", "read_image", "refuse_turned"]
 
 MOST_PIXELS = 1 << 28
 """Of one image: in RGB 805 MB. A file of a few bytes may claim to be larger than any memory."""
@@ -27,6 +28,8 @@ _SAMPLE_FORMAT, _UNSIGNED, _SIGNED = 339, 1, 2
 """A TIFF's tag, and its values; Pillow reads 32 bits as signed and 8 bits as unsigned, whatever it says."""
 _PREVIEWS = "MPO"
 """Pillow's name for a phone's JPEG with further images behind the first: previews and depths of the same scene."""
+_ORIENTATION, _UPRIGHT = 274, 1
+"""EXIF's tag of how a viewer turns or mirrors what is stored, and its value for "as it is"."""
 _alone = threading.Lock()
 
 
@@ -38,10 +41,29 @@ def read_image(file: Path) -> NDArray[Any]:
     in colour of more than 8 bits lose the rest unseen, for Pillow does not say how deep they are.
 
     Raises NotACandidateSet, which names the file, where it can't be read, has more than `MOST_PIXELS`, holds several
-    images (pages, frames), or has colour (or grey with transparency) of more than 8 bits a channel.
+    images (pages, frames), is to be turned (`refuse_turned`), or has colour (or grey with transparency) of more than 8
+    bits a channel.
     """
-    try:
+    with _named(file):
         return _array(file) if file.suffix == ".npy" else _picture(file)
+
+
+def refuse_turned(file: Path) -> None:
+    """Refuse a picture whose EXIF (or XMP) asks a viewer to turn or mirror it.
+
+    Whoever wrote its candidates down saw it turned or as it is stored, which nobody can tell from the numbers.
+
+    Raises NotACandidateSet, which names the file and says how to mend it, and where the file can't be read.
+    """
+    with _named(file), _opened(file) as image:
+        _upright(file, image)
+
+
+@contextmanager
+def _named(file: Path) -> Iterator[None]:
+    """Turn what Pillow and NumPy raise on odd files into NotACandidateSet."""
+    try:
+        yield
     except NotACandidateSet:
         raise
     except (UnidentifiedImageError, OSError, SyntaxError, EOFError, Image.DecompressionBombError) as error:
@@ -57,10 +79,7 @@ def _array(file: Path) -> NDArray[Any]:
 
 
 def _picture(file: Path) -> NDArray[Any]:
-    with _pillows_limit_off():
-        image = Image.open(file)  # reads the header alone
-    with image:
-        _limit(file, image.width * image.height)
+    with _opened(file) as image:
         frames = getattr(image, "n_frames", 1)
         if frames > 1 and image.format != _PREVIEWS:
             raise NotACandidateSet(f"{file}: {frames} images in one file, of which the first would be read; part them")
@@ -68,9 +87,33 @@ def _picture(file: Path) -> NDArray[Any]:
             raise NotACandidateSet(
                 f"{file}: more than 8 bits a channel, of which 8 would be left; bring it to 8 bits, or give it as .npy"
             )
+        _upright(file, image)  # reads all of a PNG, after which nobody knows how deep it is
         kept = image.mode if image.mode in _GREY else "L" if image.mode == "1" else "RGB"
         pixels = np.asarray(image if image.mode == kept else image.convert(kept))
         return _as_stored(pixels, image)
+
+
+@contextmanager
+def _opened(file: Path) -> Iterator[Image.Image]:
+    with _pillows_limit_off():
+        image = Image.open(file)  # reads the header alone
+    with image:
+        _limit(file, image.width * image.height)
+        yield image
+
+
+def _upright(file: Path, image: Image.Image) -> None:
+    try:
+        orientation = image.getexif().get(_ORIENTATION, _UPRIGHT)
+    except (SyntaxError, ValueError, struct.error) as error:
+        raise NotACandidateSet(f"{file}: its EXIF can't be read, which may turn it; save it without") from error
+    if orientation != _UPRIGHT:
+        raise NotACandidateSet(
+            f"{file}: EXIF orientation {orientation}: viewers turn or mirror it, and whether x and y are of the turned "
+            "or of the stored image nobody can tell. Where they were read in a viewer, turn the pixels "
+            "(ImageMagick: mogrify -auto-orient); where from the stored pixels, remove the tag "
+            "(exiftool -Orientation=, and the same in XMP)"
+        )
 
 
 def _limit(file: Path, pixels: int) -> None:

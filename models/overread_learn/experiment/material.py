@@ -20,7 +20,7 @@ from overread_learn.patches import Prepared, augment, cut, neighbourhood, prepar
 
 __all__ = ["FixedPatches", "Material", "Subset", "gather"]
 
-FORMAT = 3
+FORMAT = 4
 """Of the files in the folder: what an older version gathered is gathered again."""
 
 

@@ -8,8 +8,9 @@ from numpy.typing import NDArray
 from overread_learn.applications import Application
 from overread_learn.applications.application import SYMMETRIES
 from overread_learn.patches.cut import symmetric
-from overread_learn.patches.prepare import WHITE, Prepared
+from overread_learn.patches.prepare import Prepared
 from overread_learn.patches.square import draw, normalise, place
+from overread_learn.patches.window import WHITE
 
 __all__ = ["augment"]
 

@@ -6,11 +6,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from overread_learn.applications import Application, Window
-from overread_learn.patches.prepare import WHITE
 from overread_learn.patches.square import normalise
 from overread_learn.patches.variants import variants
 from overread_learn.patches.vessel import Vessel, across, along, vessel
 from overread_learn.patches.volume import Volume
+from overread_learn.patches.window import WHITE
 
 __all__ = ["augment_volume", "cut_volume"]
 

@@ -8,10 +8,10 @@ from numpy.typing import NDArray
 
 from overread_learn.applications import Application, Background, Range, Window
 from overread_learn.applications.normalisation import NARROWEST
+from overread_learn.patches.window import WHITE, refuse_misfit
 
 __all__ = ["Prepared", "prepare"]
 
-WHITE = 255.0
 MIDDLE = 128.0
 CHANNELS = 3
 
@@ -31,8 +31,8 @@ def prepare(image: NDArray[Any], application: Application) -> Prepared:
     A grey image fills all three channels. A photograph comes as RGB; slices as (below, key, above). An image of dtype
     uint8 is taken as it is where the window spans 0..255 or more: it holds no HU, so somebody has windowed it before.
 
-    Raises ValueError on another shape or dtype, on values that are not finite, and on values outside 0..255 where
-    background subtraction needs the 8-bit scale.
+    Raises ValueError on another shape or dtype, on values that are not finite, on values outside 0..255 where
+    background subtraction needs the 8-bit scale, and on those in other units than the window's (`refuse_misfit`).
     """
     if image.ndim not in {2, CHANNELS} or (image.ndim == CHANNELS and image.shape[2] != CHANNELS) or not image.size:
         raise ValueError(f"an image must be (H, W) or (H, W, 3) and not empty, got {image.shape}")
@@ -43,7 +43,8 @@ def prepare(image: NDArray[Any], application: Application) -> Prepared:
     match application.normalisation:
         case Window(low, high) if image.dtype == np.uint8 and low <= 0 and high >= WHITE:
             return Prepared(np.array(_three(image), order="C"), 1.0)
-        case Window(low, high):
+        case Window(low, high) as window:
+            refuse_misfit(image, window)
             return Prepared(_three(_stretch(image, low, high - low)), 1.0)
         case Range(low, high):
             bottom, top = np.percentile(image, [low, high])

@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from overread_learn.applications import Application
-from overread_learn.patches.prepare import WHITE, Prepared
+from overread_learn.patches.prepare import Prepared
+from overread_learn.patches.window import WHITE
 
 __all__ = ["draw", "normalise", "place"]
 

@@ -36,6 +36,7 @@ class Examiner:
         Raises:
             DigestMismatch: the registry's file is not the one that was registered.
             Misconfigured: it is no model of this application.
+            ValueError: a case's image can't be prepared or cut; the message names the case.
         """
         known = self._scores.setdefault(version.sha256, {})
         self._scores.move_to_end(version.sha256)
@@ -45,8 +46,11 @@ class Examiner:
         if fresh:
             scorer = self._load(version)
             for case in sorted(fresh, key=lambda case: (case.place.series, case.place.slice)):
-                view = self._views.at(case.place)
-                patches = cut(view.prepared, view.x, view.y, scorer.application, view.spacing_mm)
+                try:
+                    view = self._views.at(case.place)
+                    patches = cut(view.prepared, view.x, view.y, scorer.application, view.spacing_mm)
+                except ValueError as error:
+                    raise ValueError(f"candidate {case.candidate}: {error}") from error
                 known[case.candidate] = scoring.probability(scorer.logits(patches))
             log.info("locked cases scored", extra={"version": version.version, "cases": len(fresh)})
         return [known[case.candidate] for case in cases]

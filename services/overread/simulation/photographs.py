@@ -24,7 +24,7 @@ from overread.simulation.cad import Marked, report
 from overread.simulation.ct import file_meta, patient_and_study, uid
 from overread_learn.experiment import candidate_set
 from overread_learn.experiment.candidate_set import Row
-from overread_learn.experiment.image_files import read_image
+from overread_learn.experiment.image_files import read_image, refuse_turned
 
 RADIUS_PX = 6.0
 """Of a truth row: a simulated reader takes a candidate this close for the one that was meant."""
@@ -129,10 +129,14 @@ def _wrap_image(file: Path, patient: str, number: int, identity: tuple[str, ...]
     else:
         dataset.Modality, dataset.ConversionType = "OT", "DI"
         dataset.ImageType = ["DERIVED", "SECONDARY"]
-    if sof is not None:
-        _bitstream(dataset, sof, content)
-    else:
-        _native(dataset, file)
+    try:
+        if sof is not None:
+            refuse_turned(file)  # DICOM has no such tag, and no viewer of it would turn the image
+            _bitstream(dataset, sof, content)
+        else:
+            _native(dataset, file)
+    except candidate_set.NotACandidateSet as error:
+        raise Misconfigured(str(error)) from error
     return dataset
 
 
@@ -194,10 +198,7 @@ def _bitstream(dataset: Dataset, sof: Header, content: bytes) -> None:
 
 def _native(dataset: Dataset, file: Path) -> None:
     """Decode whatever else can be read: grey of 8 or 16 bits in its own depth, and RGB of 8."""
-    try:
-        pixels = read_image(file)
-    except candidate_set.NotACandidateSet as error:
-        raise Misconfigured(str(error)) from error
+    pixels = read_image(file)
     if (pixels.ndim, pixels.dtype.name, *pixels.shape[2:]) not in {(2, "uint8"), (2, "uint16"), (3, "uint8", 3)}:
         raise Misconfigured(
             f"{file}: {pixels.dtype} {pixels.shape}; the loop takes grey of 8 or 16 bits without a sign, and RGB of 8"

@@ -25,8 +25,17 @@ Line = tuple[str, NDArray[np.float64], NDArray[np.float64]]
 """What is drawn, and where: (points,) each, in 0..1 of the axes."""
 
 
-def judged(title: str, facts: Mapping[str, Any], tables: Iterable[tuple[str, Sequence[Mapping[str, Any]]]]) -> str:
-    """Return the page. ``facts`` are those of `overread_learn.evaluate.verdict`, ``tables`` captions and their rows."""
+def judged(
+    title: str,
+    facts: Mapping[str, Any],
+    tables: Iterable[tuple[str, Sequence[Mapping[str, Any]]]],
+    notes: Iterable[str] = (),
+) -> str:
+    """Return the page.
+
+    ``facts`` are those of `overread_learn.evaluate.verdict`, ``tables`` captions and their rows; ``notes`` say what is
+    missing from them.
+    """
     curves = facts["curves"]
     each = [(one["class"], one["curves"]) for one in facts.get("classes", ()) if "curves" in one]
     each = each or [("", curves)]
@@ -56,6 +65,7 @@ def judged(title: str, facts: Mapping[str, Any], tables: Iterable[tuple[str, Seq
         tag("h1", title),
         tag("div", *drawn, class_="pair"),
         *(_tabled(caption, rows) for caption, rows in tables),
+        *(tag("p", note) for note in notes),
     )
     return document(title, body)
 
