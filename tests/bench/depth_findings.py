@@ -37,7 +37,7 @@ def facts(taught: Mapping[tuple[int, Depth], float] = TAUGHT, seeds: int = 2) ->
                     "ranks": packed(scores[:, np.newaxis]), "commit": "abc",
                 }
             )  # fmt: skip
-    setting = {"arch": "squeezenet1_1", "recipe": {"epochs": 24}, "most": 1000}
+    setting = {"arch": "squeezenet1_1", "recipe": {"epochs": 24}, "most": 1000, "validation": 300}
     setting |= {"workers": 2, "threads": 1, "machine": "x86_64, 2 cores"}
     patients = np.repeat(np.arange(PATIENTS), 4).tolist()
     return {"setting": setting, "test": {"labels": truth.tolist(), "patients": patients}, "findings": findings}

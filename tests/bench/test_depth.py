@@ -67,6 +67,10 @@ def test_a_whole_study_has_a_row_for_each_depth_and_share() -> None:
     assert "Incomplete" not in text
     assert "| 100 % | stage-head |" in text
     assert "x86_64, 2 cores (one not noted), 2 networks at a time, 1 thread each; commits abc." in text
+    assert "24 epochs, 300 for validation; x86_64" in text
+    few = facts()
+    few["setting"]["validation_patches"] = 600
+    assert "24 epochs, 300 for validation (600 patches of theirs); x86_64" in section("a set", few, 3, (10, 100), 2)
     assert "at 100 %, about 48 go into the validation AUC" in text  # 24 epochs of 2
 
 

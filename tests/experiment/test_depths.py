@@ -12,7 +12,6 @@ import torch
 
 from overread_learn.depth import SCRATCH, Network
 from overread_learn.evaluate import macro_auc
-from overread_learn.experiment import depths
 from overread_learn.experiment.comparison import OtherRules
 from overread_learn.experiment.depths import DepthStudy, cohort, held
 from overread_learn.experiment.material import Material
@@ -81,6 +80,7 @@ def test_findings_of_other_circumstances_share_no_table(study: DepthStudy) -> No
     for other, field in (
         (replace(study, workers=2), "workers: 1 then, 2 now"),
         (replace(study, most=29), "most: 30 then, 29 now"),
+        (replace(study, validation_patches=20), "validation_patches: None then, 20 now"),
         (replace(study, network=study.network._replace(recipe=terms)), "recipe: .*'epochs': 7"),
     ):
         with pytest.raises(OtherRules, match=field):
@@ -146,11 +146,8 @@ def test_two_patients_of_each_class_stay_however_many_candidates_one_has(
     assert len(few.labels) == 6
 
 
-def test_validation_has_fewer_patches_of_each_where_memory_would_not_hold_all(
-    material: Material, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(depths, "VALIDATION_PATCHES", 2 * int(material.validation.sum()))
-    found = held(material)
+def test_validation_has_fewer_patches_of_each_where_all_would_be_too_many(material: Material) -> None:
+    found = held(material, patches=2 * int(material.validation.sum()))
     assert {len(each) for each in found.patches} == {2}
     assert np.array_equal(found.patches[0], material.patches(int(np.flatnonzero(material.validation)[0]), 2))
 

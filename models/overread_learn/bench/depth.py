@@ -2,15 +2,14 @@
 
 Run as `make bench-depth SHARED=../shared`, or `python -m overread_learn.bench.depth --shared DIR [--only NAME ...]`.
 Findings that stand in docs/results/raw are read, missing ones are made, and the page is written from what is there and
-says what is missing: a bench that is broken off goes on where it was. For two cores and three seeds 15 hours were
-estimated, from single epochs of SqueezeNet, when all validation candidates were scored after each epoch; 300 are now.
+says what is missing: a bench that is broken off goes on where it was. Two cores take hours: half of one for SqueezeNet
+on IDRiD, the others longer.
 """
 
 import argparse
 import json
 import subprocess
 import sys
-from itertools import product
 from pathlib import Path
 from typing import NamedTuple
 
@@ -30,6 +29,10 @@ class Study(NamedTuple):
 
     set: str
     arch: str
+    most: int
+    """Candidates of the whole training set."""
+    validation_patches: int
+    """Of the validation candidates together; scoring them after each epoch takes half of the time or more."""
 
     @property
     def name(self) -> str:
@@ -37,7 +40,13 @@ class Study(NamedTuple):
         return f"{self.set}-{self.arch}"
 
 
-STUDIES = tuple(Study(*each) for each in product(("idrid_ma", "cxr_pneumonia"), ("squeezenet1_1", "mobilenet_v2")))
+STUDIES = (
+    Study("idrid_ma", "squeezenet1_1", most=1000, validation_patches=4096),
+    Study("idrid_ma", "mobilenet_v2", most=1000, validation_patches=600),
+    # A patch of a radiograph has four times as many pixels as one of a fundus.
+    Study("cxr_pneumonia", "squeezenet1_1", most=500, validation_patches=600),
+    Study("cxr_pneumonia", "mobilenet_v2", most=500, validation_patches=600),
+)
 
 
 def main() -> None:
@@ -46,7 +55,7 @@ def main() -> None:
     reads.add_argument("--shared", type=Path, required=True, help="the reference data: data/ and weights/")
     reads.add_argument("--only", nargs="*", default=[study.name for study in STUDIES], help="names of studies")
     reads.add_argument("--seeds", type=int, default=SEEDS)
-    reads.add_argument("--most", type=int, default=1000, help="candidates of the whole training set")
+    reads.add_argument("--most", type=int, help="candidates of the whole training set; the study's if left out")
     reads.add_argument("--epochs", type=int, help="the application's if left out")
     reads.add_argument("--workers", type=int, help="processes; one a core if left out")
     reads.add_argument("--results", type=Path, default=Path("docs/results"))
@@ -67,7 +76,16 @@ def _find(study: Study, asked: argparse.Namespace) -> None:
     folder, application = candidates(asked.shared, study.set, asked.out)
     words = ["depth", "--candidates", folder, "--application", application, "--arch", study.arch]
     words += ["--weights", asked.shared / "weights" / f"{study.arch}.pth"]
-    words += ["--sizes", ",".join(map(str, SIZES)), "--scratch", "--seeds", asked.seeds, "--most", asked.most]
+    words += [
+        "--sizes",
+        ",".join(map(str, SIZES)),
+        "--scratch",
+        "--seeds",
+        asked.seeds,
+        "--most",
+        asked.most or study.most,
+    ]
+    words += ["--validation-patches", study.validation_patches]
     words += ["--epochs", asked.epochs] if asked.epochs else []
     words += ["--workers", asked.workers] if asked.workers else []
     words += ["--out", asked.out / study.name, "--raw", _file(asked.results, study), "--resume"]

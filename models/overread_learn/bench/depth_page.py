@@ -22,7 +22,7 @@ HEAD = """\
 - AUC is the mean over seeds, on the test patients. Its 95 % interval is by bootstrap over seeds and test patients: both
   are drawn with replacement, a thousand times, the same ones for every row, so that differences are paired. Three seeds
   make it coarse and too narrow: where seeds alone differ, it holds .75 (simulated).
-- Seconds are means over seeds: on the clock, and of a core, which other work on the machine changes less. They hold
+- Seconds are medians over seeds: on the clock, and of a core, which other work on the machine changes less. They hold
   what a round holds: drawing patches, computing features, training, and the validation patients' AUC after each epoch.
   Faster: all layers' core seconds at the same share over the row's, the median over the seeds of which one kind of
   processor did both.
@@ -45,6 +45,7 @@ def section(name: str, facts: Mapping[str, Any], depths: int, sizes: Sequence[in
     trained = f"{setting['arch']}; at most {setting['most']} candidates; {epochs} epochs"
     at_once = f"{setting['workers']} networks at a time, {threads} thread{'s' * (threads > 1)} each"
     processors = "; ".join(sorted({row.get("processor", "one not noted") for row in facts["findings"]}))
+    trained += f", {setting['validation']} for validation{_patches(setting)}"
     lines += [f"{trained}; {setting['machine']} ({processors}), {at_once}; commits {commits}.", ""]
     if left:
         lines += [f"**Incomplete**: {left} of {len(wanted)} findings are missing.", ""]
@@ -73,6 +74,11 @@ def _depths(table: DepthTable, depths: int) -> list[str]:
                 row = [f"{cell.labels} ({share} %)", cell.blocks, str(len(cell.seeds)), _interval(cell.auc)]
                 lines.append(_row(*row, f"{cell.seconds:.0f}", f"{cell.core_seconds:.0f}", faster))
     return lines
+
+
+def _patches(setting: Mapping[str, Any]) -> str:
+    few = setting.get("validation_patches")
+    return "" if few is None else f" ({few} patches of theirs)"
 
 
 def _times(faster: float) -> str:

@@ -36,6 +36,13 @@ def depth(
     seeds: Annotated[int, typer.Option(min=1)] = 3,
     most: Annotated[int, typer.Option(min=10, help="Candidates of the whole training set that are used.")] = 1000,
     epochs: Annotated[int | None, typer.Option(min=1, help="The application's if left out.")] = None,
+    validation_patches: Annotated[
+        int,
+        typer.Option(
+            min=2,
+            help="Patches of the (300 at most) validation candidates together; they are scored after each epoch.",
+        ),
+    ] = 4096,
     out_folder: Annotated[Path, typer.Option("--out", help="Where depth.json goes.", metavar="DIR")],
     raw: Annotated[
         Path | None, typer.Option(help="Where the findings stand; DIR/depth.json if left out.", metavar="FILE")
@@ -86,6 +93,7 @@ def depth(
         only,
         most,
         workers or cores(),
+        validation_patches,
     )
     study.wished()  # raises what is wrong with the shares, before the images are looked at
     gathered(candidates, chosen, out_folder / "material", held_out=2)

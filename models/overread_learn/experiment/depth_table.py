@@ -49,7 +49,7 @@ class Cell(NamedTuple):
     """By seed, the processor and the core seconds on it."""
     auc_validation: float
     seconds: float
-    """Means over the seeds, as are the following."""
+    """Medians over the seeds, as are the following: a process may have been stopped in between."""
     core_seconds: float
     validation_core_seconds: float
 
@@ -142,9 +142,10 @@ class DepthTable:
             np.einsum("rs,sr->r", seed_weights(seeds, self._replicates, 0), aucs),
             # What an older version found does not say on which processor: on one, within a seed.
             {row["seed"]: (row.get("processor", ""), row["core_seconds"]) for row in rows},
+            float(np.mean([row["auc_validation"] for row in rows])),
             *(
-                float(np.mean([row[name] for row in rows]))
-                for name in ("auc_validation", "seconds", "core_seconds", "validation_core_seconds")
+                float(np.median([row[name] for row in rows]))
+                for name in ("seconds", "core_seconds", "validation_core_seconds")
             ),
         )
 

@@ -53,6 +53,9 @@ class DepthStudy:
     """Candidates of the whole training set that are used."""
     workers: int
     """Processes; the cores are divided among them."""
+    validation_patches: int = VALIDATION_PATCHES
+    """Of the validation candidates together, at most: they are scored after each epoch, which can take longer than to
+    learn."""
 
     def setting(self) -> dict[str, Any]:
         """Return the rules and the circumstances under which findings may share a table: seconds are among them."""
@@ -71,6 +74,8 @@ class DepthStudy:
             "threads": threads_of(self.workers),
             "machine": f"{platform.machine()}, {cores()} cores",
         }
+        if self.validation_patches != VALIDATION_PATCHES:  # what older versions began does not say so
+            rules["validation_patches"] = self.validation_patches
         plain: dict[str, Any] = json.loads(json.dumps(rules))
         return plain
 
@@ -85,11 +90,11 @@ class DepthStudy:
         kept, ours = _table(self.file), self.setting()
         # What an older version began does not say of which images.
         theirs = {"images_sha256": ours["images_sha256"], **kept["setting"]}
-        other = [name for name in ours if theirs.get(name) != ours[name]]
+        other = [name for name in sorted({*ours, *theirs}) if theirs.get(name) != ours.get(name)]
         if "scratch" in other and None in (ours["scratch"], kept["setting"]["scratch"]):
             other.remove("scratch")
         if other:
-            differs = ", ".join(f"{name}: {kept['setting'].get(name)} then, {ours[name]} now" for name in other)
+            differs = ", ".join(f"{name}: {kept['setting'].get(name)} then, {ours.get(name)} now" for name in other)
             raise OtherRules(f"{self.file} was made under other rules ({differs}); name another file or --out")
         return {(row["share"], row["depth"], row["seed"]): row for row in kept["findings"]}
 
@@ -133,8 +138,8 @@ def train(material: Material) -> Subset:
     return Subset(material, _learning(material))
 
 
-def held(material: Material, most: int | None = None) -> Held:
-    """Return the validation patients' candidates with their fixed patches, `VALIDATION_PATCHES` in all at most.
+def held(material: Material, most: int | None = None, patches: int = VALIDATION_PATCHES) -> Held:
+    """Return the validation patients' candidates with their fixed patches, ``patches`` in all at most.
 
     Where there are more than ``most`` they are drawn, always the same ones, the classes in proportion; two patients
     of each class stay, where there are two, for without them an AUC has no standard error.
@@ -142,7 +147,7 @@ def held(material: Material, most: int | None = None) -> Held:
     found = np.flatnonzero(material.validation)
     order = _two_patients_first(material, found[stratified(material.labels[found], seed=0)].tolist())
     places = sorted(order[:most])
-    each = patches_each(material.application.patches, len(places), VALIDATION_PATCHES)
+    each = patches_each(material.application.patches, len(places), patches)
     return Held(
         [material.patches(index, each) for index in places],
         material.labels[places],
@@ -163,12 +168,12 @@ def _two_patients_first(material: Material, places: Sequence[int]) -> list[int]:
     return [*first, *(at for at in places if at not in ahead)]
 
 
-def cohort(material: Material) -> Cohort:
+def cohort(material: Material, validation_patches: int = VALIDATION_PATCHES) -> Cohort:
     """Return the three sides of a material: what is learnt from, what chooses the epoch, and the test."""
     return Cohort(
         train(material),
         [material.patients[index] for index in _learning(material)],
-        held(material, VALIDATION),
+        held(material, VALIDATION, validation_patches),
         _tested(material),
     )
 
@@ -220,7 +225,11 @@ _worker: list[_Worker] = []
 
 def _prepare(study: DepthStudy, setting: dict[str, Any], made_by: str, alone: AbstractContextManager[Any]) -> None:
     use_threads(setting["threads"])
-    _worker.append(_Worker(study, cohort(Material(study.folder, study.application)), setting, made_by, alone))
+    _worker.append(
+        _Worker(
+            study, cohort(Material(study.folder, study.application), study.validation_patches), setting, made_by, alone
+        )
+    )
 
 
 def _one(*key: Any) -> dict[str, Any]:
