@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -51,6 +52,23 @@ def store(tmp_path: Path) -> Iterator[Store]:
     metadata.create_all(opened.engine)
     yield opened
     opened.close()
+
+
+@pytest.fixture
+def open_house(tmp_path: Path) -> Iterator[Callable[..., Any]]:
+    """Opens a house under some settings; it is closed with the test."""
+    from overread import config  # noqa: PLC0415 - two seconds that most tests need not wait
+    from overread.house import House  # noqa: PLC0415
+
+    opened: list[House] = []
+
+    def open_one(**settings: object) -> House:
+        opened.append(House(config.load(data=tmp_path / "house", **settings)))
+        return opened[-1]
+
+    yield open_one
+    for house in opened:
+        house.close()
 
 
 @pytest.fixture(scope="session")

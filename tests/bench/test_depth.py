@@ -30,7 +30,7 @@ def test_claims_that_hold(said: list[str]) -> None:
     assert "10 %: stage-head; 100 %: stage-head." in few
     assert "always best (Kandel & Castelli)**: holds: better is shown at 10 %." in everything
     assert everything.endswith("All layers are best on validation at 100 %.")
-    assert "within all layers' interval is stage-head, 10.0 times faster (10 core seconds for 100)" in shallow
+    assert "within all layers' interval is stage-head, 10.0 times faster (10.0 to 10.0 by seed)" in shallow
 
 
 def test_claims_that_do_not_hold() -> None:

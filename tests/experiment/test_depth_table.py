@@ -58,7 +58,8 @@ def test_how_much_faster_is_told_by_seeds_that_one_processor_did_both_of() -> No
     table = DepthTable(found, 10)
     head, whole = table.cell(100, 1), table.cell(100, 3)
     assert head.core_seconds == 4
-    assert head.faster(whole) == 100 / 4
+    assert head.ratios(whole) == [25, 25]
+    assert head.faster(whole) == 25
     assert table.cell(100, 2).faster(whole) == 100 / 10
     last = DepthTable({**found, "findings": [row for row in found["findings"] if row["seed"] == 2]}, 10)
     assert math.isnan(last.cell(100, 1).faster(last.cell(100, 3)))

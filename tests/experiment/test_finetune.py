@@ -45,7 +45,7 @@ def test_of_what_is_done_the_export_is_written_anew_where_it_is_gone(
         next(other.parameters()).add_(1)
     (out / "model.pt").write_bytes(to_bytes(other, own))
     (out / "model.onnx").unlink()
-    assert "model.pt is not what was trained here" in learn(*words, "--resume").err
+    assert "it is not what was trained here, or another version of torch writes it" in learn(*words, "--resume").err
     assert not list(out.glob("*.onnx"))
     (out / "model.pt").unlink()
     assert "model.pt is gone: remove" in learn(*words, "--resume").err

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from argparse import Namespace
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -25,19 +25,6 @@ UNSERVED = {
     "carotid-imt": r"carotid-imt has 3 classes \(background, lumen-intima, media-adventitia\)",
     "pulmonary-embolism": r"pulmonary-embolism cuts its patches from a volume \(geometry vessel\)",
 }
-
-
-@pytest.fixture
-def open_house(tmp_path: Path) -> Iterator[Callable[..., House]]:
-    opened: list[House] = []
-
-    def open_one(**settings: object) -> House:
-        opened.append(House(config.load(data=tmp_path / "house", **settings)))
-        return opened[-1]
-
-    yield open_one
-    for house in opened:
-        house.close()
 
 
 @pytest.mark.parametrize("name", sorted(set(applications.names()) - set(UNSERVED)))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,7 +14,6 @@ from overread import config
 from overread.bootstrap import build
 from overread.core.corrections import Verdict
 from overread.core.splits import Split
-from overread.house import House
 from overread.inference.score import Rescore
 from overread.store.engine import Store
 from overread.trainer import scores
@@ -79,19 +76,6 @@ def test_after_a_swap_selection_sees_all_that_is_labelled(
         assert len(known) == len(read) == sum(int(one.candidate[2:]) in read for one in said)
         assert len(np.unique(known, axis=0)) == len(read)
     assert not set(numbers(trainer.ask())) & set(read)
-
-
-@pytest.fixture
-def open_house(tmp_path: Path) -> Iterator[Any]:
-    opened: list[House] = []
-
-    def open_one(**settings: object) -> House:
-        opened.append(House(config.load(data=tmp_path / "house", **settings)))
-        return opened[-1]
-
-    yield open_one
-    for house in opened:
-        house.close()
 
 
 @pytest.mark.parametrize(

@@ -150,7 +150,7 @@ def _general(z: NDArray[np.float64], k: int) -> _Part:
     z = z - z.max(axis=2, keepdims=True)
     p = _softmax(z)
     dominant = np.round(p.mean(axis=1), TIE_DIGITS).argmax(axis=1)
-    kept = by_log_odds(z, dominant)[:, :k, None]
+    kept = by_log_odds(z, p, dominant)[:, :k, None]
     z, p = np.take_along_axis(z, kept, axis=1), np.take_along_axis(p, kept, axis=1)
     entropy = np.log(np.exp(z).sum(axis=2)) - (p * z).sum(axis=2)
     centred = z - z.mean(axis=1, keepdims=True)
@@ -165,10 +165,10 @@ def _softmax(z: NDArray[np.float64]) -> NDArray[np.float64]:
     return exponential / total
 
 
-def by_log_odds(z: NDArray[np.float64], dominant: NDArray[np.int64]) -> NDArray[np.int64]:
+def by_log_odds(z: NDArray[np.float64], p: NDArray[np.float64], dominant: NDArray[np.int64]) -> NDArray[np.int64]:
     """Order each candidate's patches by falling log-odds of its dominant class, (n, m): the first k are kept.
 
-    ``z`` (n, m, C) are logits less each patch's largest, ``dominant`` (n,) a class each.
+    ``z`` (n, m, C) are logits less each patch's largest, ``p`` their probabilities, ``dominant`` (n,) a class each.
     """
     own = np.take_along_axis(z, dominant[:, None, None], axis=2)[..., 0]
     # Sorted before they are summed, so that a permutation of the classes cannot change the last digit.
@@ -180,7 +180,6 @@ def by_log_odds(z: NDArray[np.float64], dominant: NDArray[np.int64]) -> NDArray[
     log_odds = own - (peak + np.log(np.exp(others - peak[..., None]).sum(axis=2)))
     # Equal log-odds break by the sorted logits, then by how far a patch agrees with the others: both are blind to the
     # order of the classes. What is left are mirror images, in the order of their logits.
-    p = _softmax(z)
     agreement = np.round((p * p.mean(axis=1, keepdims=True)).sum(axis=2), TIE_DIGITS)
     keys = [*np.moveaxis(z, 2, 0), -agreement, *np.moveaxis(ascending, 2, 0), -log_odds]
     return np.lexsort(keys, axis=1)

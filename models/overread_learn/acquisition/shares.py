@@ -50,7 +50,7 @@ def our_shares(logits: NDArray[np.floating], alpha: float, k_ref: int) -> Shares
     z = np.asarray(logits, dtype=np.float64)
     z = z - z.max(axis=1, keepdims=True)
     kept = np.zeros(len(logits), bool)
-    kept[by_log_odds(z[None], found.dominant)[0, :k]] = True
+    kept[by_log_odds(z[None], p[None], found.dominant)[0, :k]] = True
     # The sum of a row of the matrix, sum_l d(j, l): by the closed form k times the patch's own product and their mean.
     products = ((p - p[kept].mean(axis=0)) * (z - z[kept].mean(axis=0))).sum(axis=1)
     rows = np.where(kept, np.maximum(k * (products + products[kept].mean()), 0), 0)

@@ -137,9 +137,10 @@ def _shallow_round(table: DepthTable, depths: int) -> str:
 
 
 def _against(cell: Cell, whole: Cell) -> str:
+    ratios = cell.ratios(whole)
     return (
-        f"{cell.blocks}, {cell.faster(whole):.1f} times faster ({cell.core_seconds:.0f} core "
-        f"seconds for {whole.core_seconds:.0f}), AUC {cell.auc.value:.3f} for {whole.auc.value:.3f}, "
+        f"{cell.blocks}, {cell.faster(whole):.1f} times faster ({ratios[0]:.1f} to {ratios[-1]:.1f} by seed), "
+        f"AUC {cell.auc.value:.3f} for {whole.auc.value:.3f}, "
         f"a difference of {_signed(cell.minus(whole))}"
     )
 

@@ -37,12 +37,13 @@ def depth(
     most: Annotated[int, typer.Option(min=10, help="Candidates of the whole training set that are used.")] = 1000,
     epochs: Annotated[int | None, typer.Option(min=1, help="The application's if left out.")] = None,
     validation_patches: Annotated[
-        int,
+        int | None,
         typer.Option(
             min=2,
-            help="Patches of the (300 at most) validation candidates together; they are scored after each epoch.",
+            help="Patches of the (300 at most) validation candidates together, which are scored after each epoch; 4096 "
+            "at most if left out.",
         ),
-    ] = 4096,
+    ] = None,
     out_folder: Annotated[Path, typer.Option("--out", help="Where depth.json goes.", metavar="DIR")],
     raw: Annotated[
         Path | None, typer.Option(help="Where the findings stand; DIR/depth.json if left out.", metavar="FILE")
@@ -66,7 +67,7 @@ def depth(
     """
     from overread_learn.depth import Network  # noqa: PLC0415 - `--help` does not wait for torch
     from overread_learn.experiment.depth_table import DepthTable  # noqa: PLC0415
-    from overread_learn.experiment.depths import DepthStudy  # noqa: PLC0415
+    from overread_learn.experiment.depths import VALIDATION_PATCHES, DepthStudy  # noqa: PLC0415
     from overread_learn.finetune import recipe  # noqa: PLC0415
     from overread_learn.nets import build, check_input  # noqa: PLC0415
 
@@ -93,7 +94,7 @@ def depth(
         only,
         most,
         workers or cores(),
-        validation_patches,
+        validation_patches or VALIDATION_PATCHES,
     )
     study.wished()  # raises what is wrong with the shares, before the images are looked at
     gathered(candidates, chosen, out_folder / "material", held_out=2)

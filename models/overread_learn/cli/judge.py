@@ -11,7 +11,7 @@ from overread_learn.cli.app import Candidates, Json, app
 from overread_learn.cli.looked_at import Counted, counted, lesions
 from overread_learn.evaluate.verdict import REPLICATES, SHARES, LookedAt, verdict
 from overread_learn.experiment.candidate_set import read
-from overread_learn.printing import err, lay, show, tabulate
+from overread_learn.printing import err, lay, show, tabulate, warn
 from overread_learn.scoring import Scorer, softmax
 
 WITHIN = "95 % interval"
@@ -67,7 +67,7 @@ def evaluate(
     facts["images_without_candidate"] = looked_at.without
     notes = list(_notes(facts, looked_at))
     for note in notes:
-        err.print(note, style="yellow", markup=False, soft_wrap=True)
+        warn(note)
     tables = [(str(model), list(_rows(facts)))]
     if "classes" in facts:
         each = [{"class": one["class"], **row} for one in facts["classes"] for row in _rows(one)]

@@ -135,7 +135,10 @@ def _check_export(facts: Mapping[str, Any], folder: Path, chosen: AnApplication)
     made = _export(from_bytes(network.read_bytes(), str(network)), chosen, anew)
     if made != facts["sha256"]:
         anew.unlink()
-        raise ValueError(f"{network} is not what was trained here ({made[:12]} for {facts['sha256'][:12]})")
+        raise ValueError(
+            f"{network} gives {made[:12]} for {facts['sha256'][:12]}: it is not what was trained here, or another "
+            "version of torch writes it; `overread-learn export` does so all the same"
+        )
     anew.replace(file)
     warn(f"{file} was gone, or another's, and is written anew")
 

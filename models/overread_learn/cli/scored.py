@@ -58,8 +58,9 @@ def scored_pool(candidates: Path, scorer: Scorer, name: str, counts: Mapping[int
     comes along. Raises EmptyPool, NotACandidateSet, and what reading raises.
     """
     found = read(candidates)
-    own = [row for row in found.rows if found.side(row.patient) == TRAIN]
-    waiting = sum(row.label is None and found.side(row.patient) == VALIDATION for row in found.rows)
+    sides = {patient: found.side(patient) for patient in {row.patient for row in found.rows}}
+    own = [row for row in found.rows if sides[row.patient] == TRAIN]
+    waiting = sum(row.label is None and sides[row.patient] == VALIDATION for row in found.rows)
     if waiting:
         warn(
             f"{waiting} candidates without a label are of validation patients, and not among those to choose from: "

@@ -50,7 +50,6 @@ class Cell(NamedTuple):
     auc_validation: float
     seconds: float
     """Medians over the seeds, as are the following: a process may have been stopped in between."""
-    core_seconds: float
     validation_core_seconds: float
 
     @property
@@ -62,17 +61,26 @@ class Cell(NamedTuple):
         """Return the paired difference of the test AUCs."""
         return Estimate.of(self.replicates - other.replicates)
 
-    def faster(self, other: "Cell") -> float:
-        """Return how many times this one's core seconds are in ``other``'s; NaN where nothing tells.
+    @property
+    def core_seconds(self) -> float:
+        """Of a core, the median over the seeds."""
+        return float(np.median([seconds for _, seconds in self.costs.values()]))
 
-        The median over the seeds of which one kind of processor did both: a study may go on on another machine.
+    def ratios(self, other: "Cell") -> list[float]:
+        """Return how many times this one's core seconds are in ``other``'s, the least first.
+
+        By seed, of which one kind of processor did both: a study may go on on another machine.
         """
-        ratios = [
+        return sorted(
             other.costs[seed][1] / seconds
             for seed, (processor, seconds) in self.costs.items()
             if seed in other.costs and other.costs[seed][0] == processor
-        ]
-        return float(np.median(ratios)) if ratios else float("nan")
+        )
+
+    def faster(self, other: "Cell") -> float:
+        """Return the median of the `ratios`; NaN where there is none."""
+        found = self.ratios(other)
+        return float(np.median(found)) if found else float("nan")
 
 
 class DepthTable:
@@ -143,10 +151,7 @@ class DepthTable:
             # What an older version found does not say on which processor: on one, within a seed.
             {row["seed"]: (row.get("processor", ""), row["core_seconds"]) for row in rows},
             float(np.mean([row["auc_validation"] for row in rows])),
-            *(
-                float(np.median([row[name] for row in rows]))
-                for name in ("seconds", "core_seconds", "validation_core_seconds")
-            ),
+            *(float(np.median([row[name] for row in rows])) for name in ("seconds", "validation_core_seconds")),
         )
 
 

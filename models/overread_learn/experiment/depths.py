@@ -22,7 +22,7 @@ from overread_learn.experiment.processes import CONTEXT, cores, processor, sprea
 from overread_learn.experiment.ranks import packed
 from overread_learn.patches import patches_each
 
-__all__ = ["VALIDATION", "DepthStudy", "cohort", "held", "train"]
+__all__ = ["VALIDATION", "VALIDATION_PATCHES", "DepthStudy", "cohort", "held", "train"]
 
 VALIDATION = 300
 """Validation candidates of a study at most, classes in proportion: all of IDRiD's, after each of 24 epochs, would take
@@ -225,11 +225,8 @@ _worker: list[_Worker] = []
 
 def _prepare(study: DepthStudy, setting: dict[str, Any], made_by: str, alone: AbstractContextManager[Any]) -> None:
     use_threads(setting["threads"])
-    _worker.append(
-        _Worker(
-            study, cohort(Material(study.folder, study.application), study.validation_patches), setting, made_by, alone
-        )
-    )
+    sides = cohort(Material(study.folder, study.application), study.validation_patches)
+    _worker.append(_Worker(study, sides, setting, made_by, alone))
 
 
 def _one(*key: Any) -> dict[str, Any]:

@@ -63,13 +63,11 @@ def identity(model: Classifier, train: Samples, validation: Validation | None, r
 def resume_threads(path: Path | None) -> None:
     """Let torch use as many threads as the training in a checkpoint had begun with, where there is one.
 
-    Another number adds in another order: the weights would be those of no training. An older checkpoint doesn't say.
-    Raises ValueError where the file is no checkpoint.
+    Another number adds in another order: the weights would be those of no training. `Checkpoint.restore` does it, too;
+    this is for who computes before. Raises ValueError where the file can't be read.
     """
     if path is not None and path.exists():
-        match unpack(path.read_bytes(), str(path)):
-            case {"threads": int(threads)} if threads > 0:
-                torch.set_num_threads(threads)
+        _use_threads(unpack(path.read_bytes(), str(path)))
 
 
 class Checkpoint:
@@ -103,7 +101,8 @@ class Checkpoint:
     def restore(self, training: Training) -> None:
         """Bring a training that has just begun to where the file says; no file, no change.
 
-        Sets torch's generators too. Raises OtherTraining, and ValueError where the file is no checkpoint.
+        Sets torch's generators and its number of threads too. Raises OtherTraining, and ValueError where the file is no
+        checkpoint.
         """
         if not self._path.exists():
             return
@@ -125,5 +124,13 @@ class Checkpoint:
         training.history.extend(EpochReport(*report) for report in found["history"])
         training.best_state = found["best"]
         torch.set_rng_state(found["torch"])
+        _use_threads(found)
         if found["cuda"]:
             torch.cuda.set_rng_state_all(found["cuda"])
+
+
+def _use_threads(kept: Any) -> None:
+    """Set torch's threads to those of a checkpoint; an older one doesn't say."""
+    match kept:
+        case {"threads": int(threads)} if threads > 0:
+            torch.set_num_threads(threads)

@@ -18,7 +18,7 @@ from torch import nn
 from torch.nn import functional
 
 from overread_learn.evaluate.roc import OneClass, macro_auc
-from overread_learn.finetune.checkpoint import Checkpoint, Training, identity, resume_threads
+from overread_learn.finetune.checkpoint import Checkpoint, Training, identity
 from overread_learn.finetune.order import batches
 from overread_learn.finetune.predict import device_of, probabilities, tensor
 from overread_learn.finetune.terms import EpochReport, Recipe, Samples, Validation
@@ -74,7 +74,6 @@ def finetune(
         truth = _checked("validation", validation[1], model.classes)
         if len(validation[0]) != len(truth):
             raise ValueError(f"{len(validation[0])} validation candidates came with {len(truth)} labels")
-    resume_threads(checkpoint)
     keeper = Checkpoint(checkpoint, identity(model, train, validation, recipe)) if checkpoint else None
     model = copy.deepcopy(model).to(memory_format=torch.channels_last)  # 1.4 times faster on a CPU
     optimizer = _optimizer(model, recipe)

@@ -28,7 +28,7 @@ from overread.core.splits import Split
 from overread.store.engine import Store, upsert
 from overread.trainer import scores
 from overread.trainer.labels import digest, labelled
-from overread.trainer.strategies import check, keeps_away
+from overread.trainer.strategies import check
 from overread.trainer.tables import trainer_pool, trainer_requests, trainer_rounds
 from overread.trainer.versions import champion, pending
 from overread_learn.acquisition import Pool, Strategy
@@ -116,7 +116,8 @@ class Select:
         metrics.unread.set(unread.candidates)
         if not unread.by_champion or not self._enough(tx, unread.by_champion):
             return []
-        known = scores.count(tx, current.sha256, read=True) if keeps_away(self._settings) else scores.Scored(0, 0)
+        away = self._strategy.draw in LOOK_AT_LABELLED
+        known = scores.count(tx, current.sha256, read=True) if away else scores.Scored(0, 0)
         late = unread.short_of(FRESH) or known.short_of(1)
         if late and not self._stalled((current.sha256, *unread, *known)):
             return []
