@@ -91,6 +91,8 @@ def test_every_number_is_finite_and_a_number(tmp_path: Path, name: str, line: st
         ("polyp", "mean = [0.485", "mean = [123.675", "mean from 0 to 1"),
         ("polyp", "input_px = 80", "input_px = 4000", "patches of input_px must hold at most 1073741824 values"),
         ("pulmonary-embolism", "rotations = 5", "rotations = 1000000000", "rotations must be .* at most 360"),
+        ("polyp", "scales = [1.0, 1.2, 1.5]", "scales = [1.0, 1.2, 1.2]", "scales must be different"),
+        ("polyp", "shifts = [[0.0, 0.0], [0.1,", "shifts = [[0.0, 0.0], [0.006,", "so must shifts, in whole pixels"),
         ("polyp", "epochs = 24", "epochs = 24.0", "epochs has the wrong type: whole numbers only, got 24.0"),
         ("polyp", "patches = 120", "patches = true", "patches has the wrong type: whole numbers only, got True"),
         ("fundus-microaneurysm", "downscale = 2", "downscale = true", "downscale: whole numbers only, got True"),

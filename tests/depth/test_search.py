@@ -6,8 +6,8 @@ import pytest
 from torch import nn
 
 from depth.toys import RECIPE, Toy, held, pairs
-from overread_learn.depth import Row, due, finetune_last, judge, search, shallowest
-from overread_learn.evaluate import OneClass, clustered_auc, macro_auc
+from overread_learn.depth import Row, due, figure, finetune_last, judge, search, shallowest
+from overread_learn.evaluate import OneClass, clustered_auc, macro_auc, wide
 from overread_learn.finetune import finetune
 from overread_learn.finetune.predict import probabilities
 from overread_learn.nets import Classifier, build
@@ -55,7 +55,8 @@ def test_each_depth_is_trained_from_the_checkpoint_and_judged_by_patients(parent
     for row in heard:
         alone = finetune_last(parent, row.depth, TRAIN, HELD[:2], RECIPE, patches=2)
         area = clustered_auc(HELD.labels, probabilities(alone.model, HELD.patches)[:, 1], HELD.patients)
-        assert (row.auc, row.se, *row.interval) == pytest.approx(area[:4])
+        assert (row.auc, row.se) == pytest.approx(area[:2])
+        assert row.interval == wide(area[2:4])
         assert row.auc == pytest.approx(alone.auc_validation)
         assert row.epochs == RECIPE.epochs
         assert row.seconds > 0
@@ -92,15 +93,21 @@ def test_the_head_is_not_enough_where_the_trunk_is_blind() -> None:
 def test_several_classes_are_judged_one_against_the_rest() -> None:
     model = build("resnet18", 3, None, seed=0)
     several = held(np.arange(18) % 3)._replace(patients=[f"{index // 3}" for index in range(18)])
-    figure = judge(model, several)
+    found = judge(model, several)
     scores = probabilities(model, several.patches)
     areas = [clustered_auc(several.labels == value, scores[:, value], several.patients) for value in range(3)]
-    assert figure.auc == pytest.approx(macro_auc(several.labels, scores))
-    assert figure.se == pytest.approx(np.mean([area.se for area in areas]))
-    assert figure.interval == pytest.approx(np.mean([area[2:4] for area in areas], axis=0))
+    assert found.auc == pytest.approx(macro_auc(several.labels, scores))
+    assert found.se == pytest.approx(np.mean([area.se for area in areas]))
+    assert found.interval == pytest.approx(np.mean([area[2:4] for area in areas], axis=0))
     # A class that no patient has is left out.
     two = several._replace(labels=np.arange(18) % 2)
     assert judge(model, two).auc == pytest.approx(macro_auc(two.labels, scores))
+
+
+def test_an_interval_without_width_is_none() -> None:
+    certain = held(pairs(8))
+    found = figure(np.stack([1.0 - certain.labels, certain.labels], axis=1), certain)
+    assert (found.auc, found.se, found.interval) == (1, 0, None)
 
 
 @pytest.mark.parametrize("classes", [2, 3])

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from overread_learn.evaluate import OneClass, cpm, froc_curve
+from overread_learn.evaluate import OneClass, cpm, cpm_interval, froc_curve
 
 
 def test_by_hand() -> None:
@@ -57,6 +57,10 @@ def test_extremes() -> None:
     # Ties: a lesion and eight false alarms appear together; the straight line reaches 1 at 8 an image.
     curve = froc_curve([1] + [0] * 8, [1.0] * 9, images=1)
     assert cpm(curve) == pytest.approx(np.mean(np.array([1 / 8, 1 / 4, 1 / 2, 1, 2, 4, 8]) / 8))
+
+
+def test_where_nothing_was_marked_the_interval_is_of_nothing() -> None:
+    assert cpm_interval([], [], [], images=["a", "b", "c"], missed=["a", "b"], replicates=20) == (0, 0)
 
 
 def test_what_is_refused() -> None:

@@ -57,7 +57,8 @@ def made_run(material: Material, name: str, seed: int) -> dict[str, Any]:
             }
         )
     return {
-        "strategy": name, "seed": seed, "pool": 204, "positives_in_pool": 20, "flipped": 0, "steps": steps,
+        "strategy": name, "meaning": name, "seed": seed, "pool": 204, "positives_in_pool": 20, "flipped": 0,
+        "steps": steps,
         "commit": "0123456789ab+", "time": f"2025-03-0{seed + 1}T10:00:00+00:00", "machine": "a machine, 2 cores",
     }  # fmt: skip
 

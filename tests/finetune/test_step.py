@@ -14,6 +14,7 @@ from overread_learn.evaluate import auc, macro_auc
 from overread_learn.finetune import Diverged, EpochReport, OneClass, finetune
 from overread_learn.finetune.order import batches
 from overread_learn.finetune.step import _optimizer, _train_mode
+from overread_learn.finetune.terms import Validation
 from overread_learn.nets import Classifier, build
 
 TRAIN = Toy(np.arange(32) % 2)
@@ -206,6 +207,13 @@ def test_one_class_of_three_is_not_enough(colours: Toy) -> None:
 def test_divergence_is_an_error(parent: Classifier) -> None:
     with pytest.raises(Diverged, match="lower the learning rates"):
         finetune(parent, TRAIN, validation(), replace(RECIPE, rate=1e20, head_rate=1e20))
+
+
+@pytest.mark.parametrize("held_out", [validation(), None])
+def test_divergence_in_the_only_step_of_an_epoch_is_one_too(parent: Classifier, held_out: Validation | None) -> None:
+    few = Toy(np.arange(12) % 2)
+    with pytest.raises(Diverged, match="after epoch 1 the network's scores are not finite; lower the learning rates"):
+        finetune(parent, few, held_out, replace(RECIPE, rate=1e20, head_rate=1e20, batch=16, epochs=1))
 
 
 def test_what_cannot_be_trained(parent: Classifier) -> None:

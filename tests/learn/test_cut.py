@@ -5,7 +5,7 @@ import pytest
 from numpy.typing import NDArray
 from scipy.ndimage import map_coordinates
 
-from overread_learn.applications import Application, load
+from overread_learn.applications import Application, Background, load
 from overread_learn.patches import Prepared, cut, prepare
 from overread_learn.patches.cut import symmetric
 
@@ -57,6 +57,20 @@ def test_border_is_reflected(plain: Application, x: float, y: float) -> None:
     prepared = Prepared(np.random.default_rng(0).random((200, 300, 3), dtype=np.float32) * 255, 1.0)
     patch = cut(prepared, x, y, plain)[0]
     assert np.abs(np.moveaxis(patch, 0, 2) * 255 - sampled(prepared, x, y, 32, 32)).max() < 0.02
+
+
+def test_padding_to_whole_blocks_is_no_part_of_the_image() -> None:
+    application = replace(load("fundus-microaneurysm"), normalisation=Background(sigma=12, gain=4, downscale=8))
+    image = np.random.default_rng(0).integers(0, 256, (50, 67), dtype=np.uint8)
+    prepared = prepare(image, application)
+    assert (prepared.pixels.shape, prepared.padding) == ((7, 9, 3), (6, 5))
+    assert np.array_equal(cut(prepared, None, None, application), cut(prepared, 33.0, 24.5, application))
+    assert cut(prepared, 66.5, 49.5, application).any()
+    for x, y in ((67, 20), (20, 50)):
+        with pytest.raises(ValueError, match=f"point \\({x}, {y}\\) lies outside the image of 67 x 50 pixels"):
+            cut(prepared, x, y, application)
+    half = replace(application, context=0.5, context_unit="image")
+    assert np.array_equal(cut(prepared, 30, 20, half), cut(prepared, 30, 20, replace(application, context=25.0)))
 
 
 def test_an_image_smaller_than_its_patch_is_reflected_again_and_again(plain: Application) -> None:

@@ -12,8 +12,8 @@ from overread_learn.patches import prepare
 
 def test_window_maps_hu_to_0_to_255() -> None:
     image = np.array([[-2000, -1000], [-300, 3000]], dtype=np.int16)
-    pixels, scale = prepare(image, load("lung-nodule"))
-    assert scale == 1
+    pixels, scale, padding = prepare(image, load("lung-nodule"))
+    assert (scale, padding) == (1, (0, 0))
     assert pixels.shape == (2, 2, 3)
     assert np.allclose(pixels[..., 0], [[0, 0], [127.5, 255]])
 
@@ -46,8 +46,9 @@ def test_background_is_subtracted() -> None:
     application = load("fundus-microaneurysm")
     ramp = np.tile(np.linspace(20, 200, 400), (300, 1))
     ramp[150:154, 200:204] += 15
-    pixels, scale = prepare(np.stack([ramp] * 3, axis=2), application)
+    pixels, scale, padding = prepare(np.stack([ramp] * 3, axis=2), application)
     assert (scale, pixels.dtype, pixels.shape) == (0.5, np.uint8, (150, 200, 3))
+    assert padding == (0, 0)
     far = pixels[:, 40:90].astype(int)
     assert abs(far - 128).max() <= 1  # illumination is gone
     assert 180 <= pixels[75:77, 100:102].mean() <= 190  # 128 + 4 * 15, less the dot's own share of the blur
@@ -73,6 +74,7 @@ def test_background_formula() -> None:
         (np.full((4, 4), np.nan), "not finite"),
         (np.full((4, 4), 4095), r"0\.\.255, got 4095\.\.4095"),
         (np.full((4, 4), -1), "eight bits"),
+        (np.linspace(0, 1, 16).reshape(4, 4), r"0\.\.255, got 0\.0\.\.1\.0"),
     ],
 )
 def test_what_cannot_be_prepared(image: NDArray[Any], complaint: str) -> None:

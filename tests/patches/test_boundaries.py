@@ -96,6 +96,15 @@ def test_the_path_is_the_cheapest_of_all() -> None:
         assert tuple(_path(cost, 0.3)) == min(product(range(5), repeat=4), key=price)
 
 
+def test_no_wall_is_thinner_than_nothing() -> None:
+    p = np.zeros((12, 5, 3))
+    p[[5, 6, 7], :, 1] = np.array([0.5, 0.3, 0.2])[:, None]
+    p[[4, 6], :, 2] = np.array([0.6, 0.4])[:, None]
+    found = boundaries(p, 0.07)
+    assert (found.thickness_mm >= 0).all()
+    assert (found.media_adventitia >= found.lumen_intima).all()
+
+
 @pytest.mark.parametrize(
     ("shape", "spacing", "smoothness", "complaint"),
     [

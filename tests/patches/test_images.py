@@ -55,6 +55,16 @@ def test_counts_and_shapes(name: str, count: int, side: int) -> None:
     assert len(set(variants(application))) == count
 
 
+@pytest.mark.parametrize("name", [*PLANE, "pulmonary-embolism"])
+def test_every_scale_shift_and_pose_occurs(name: str) -> None:
+    application = load(name)
+    first, *others = variants(application)
+    assert first == (0, 0, 0)
+    counts = (len(application.scales), len(application.shifts), application.poses)
+    for values, count in zip(zip(first, *others, strict=True), counts, strict=True):
+        assert set(values) == set(range(count))
+
+
 @pytest.mark.parametrize("name", PLANE)
 def test_a_dot_is_in_the_centre_of_every_patch_but_for_its_shift(name: str) -> None:
     application = load(name)

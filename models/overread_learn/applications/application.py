@@ -57,7 +57,8 @@ class Application:
         context_px: for contexts in ``mm``, the side in pixels of images whose spacing nobody knows, such as 8-bit
             photographs; without it such images are refused.
         scales: factors of that side.
-        shifts: displacements of the square, x then y, in fractions of its scaled side; in vessels, x runs along them.
+        shifts: displacements of the square, x then y, in fractions of its scaled side (in planes rounded to whole
+            pixels of the patch); in vessels, x runs along them.
         symmetries: which of the square's eight mirror and rotation variants may occur: 1 mirrors x, 2 mirrors y, 4
             transposes, and their sums. Where all eight may, training turns by any angle; else it does not turn.
         rotations: in vessels, how many turns about the vessel's axis, evenly over 360 degrees.
@@ -206,6 +207,7 @@ class Application:
             "context_unit must be px or mm or image": self.context_unit in get_args(Unit),
             "context_px must be positive": self.context_px is None or 0 < self.context_px < math.inf,
             "scales must be positive": all(0 < scale < math.inf for scale in self.scales),
+            "scales must be different, and so must shifts, in whole pixels of a patch": self._all_different(),
             "shifts must be pairs within -0.5 to 0.5": all(
                 len(shift) == len("xy") and all(-0.5 <= part <= 0.5 for part in shift) for shift in self.shifts
             ),
@@ -230,6 +232,14 @@ class Application:
             "alpha must be above 0, at most 1": 0 < self.alpha <= 1,
             "operating_point must be above 0 and below 1": 0 < self.operating_point < 1,
         }
+
+    def _all_different(self) -> bool:
+        """Return whether no two patches are alike: selection would take their agreement for the network's certainty."""
+        parts = [part for shift in self.shifts for part in shift]
+        if not all(-0.5 <= part <= 0.5 for part in parts) or not isinstance(self.input_px, int):
+            return True  # another rule refuses these
+        placed = {tuple(round(part * self.input_px) for part in shift) for shift in self.shifts}
+        return len(placed) == len(self.shifts) and len(set(self.scales)) == len(self.scales)
 
     def _widest(self, side: float) -> float:
         return side * max((scale for scale in self.scales if scale < math.inf), default=1)

@@ -1,33 +1,33 @@
-"""The tables of docs/results.md: every strategy on every pool, grown from session to session.
+"""The tables of docs/results.md: strategies on six pools.
 
 Run as `make bench-labels SHARED=../shared`, or `python -m overread_learn.bench.labels --shared DIR [--only NAME ...]`.
-Runs that stand in docs/results/raw are read, missing ones are made, and the tables are written from what is there: what
-was not run stands in none.
+Runs that stand in docs/results/raw are read, missing ones are made (those of all layers are dear, so not every strategy
+is on every pool), and the tables are written from what is there: also runs that were asked for by ``--strategies``, and
+nothing that was not run.
 """
 
 import argparse
 import json
+import math
+import statistics
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from overread_learn.acquisition.strategy import AUTO, meaning
 from overread_learn.bench.reference import candidates
+from overread_learn.evaluate import alc
 
 __all__ = ["POOLS", "Pool", "across", "table"]
 
 PAPERS = ("random", "scratch", "entropy", "entropy@.25", "diversity", "diversity@.25", "sum", "sum@.25")
 """The eight methods of Zhou et al. (CVPR 2017), Table 2."""
-MODERN = ("auto", "acft", "margin", "badge", "typiclust", "stratified", "oracle", "foresight")
-BEST = ("random", "auto", "margin", "badge", "acft", "diversity@.25", "sum@.25", "entropy@.25", "oracle", "foresight")
-FEW = ("random", "auto", "margin", "badge", "acft", "oracle", "foresight")
-RIVALS = (
-    "acft:badge",
-    "acft:entropy@.25+badge2",
-    "random:acft",
-    "random:entropy@.25+badge2",
+MODERN = ("auto", "acft", "margin", "badge", "typiclust", "stratified", "oracle")
+RIVALS = ("acft:badge", "acft:entropy@.25+badge2", "random:acft")
+"""What `auto` was chosen from, beside those with a name."""
+FURTHER = (
     "random:entropy@.25+badge",
     "random:sum@.25+badge2",
     "random:diversity@.25+badge2",
@@ -35,15 +35,20 @@ RIVALS = (
     "diversity@.25:entropy@.25+badge2",
     "typiclust:entropy@.25+badge2",
 )
-"""What `auto` was chosen from, beside those with a name: cold starts, measures, how far the prefilter reaches."""
-EVERY = (*PAPERS, *MODERN, "least-confidence", "coreset", "patch-jsd", "margin^1", *RIVALS)
+"""Other measures, cold starts, and how far the prefilter reaches."""
+OTHERS = ("coreset", "patch-jsd", "margin^1", "rarest")
+EVERY = (*PAPERS, *MODERN, *RIVALS, "least-confidence")
+BEST = ("acft", "badge", "margin", "diversity@.25", "sum@.25", *RIVALS, "oracle")
 ENOUGH = 5
 """Seeds, for a mean that is held against others'."""
 BUDGETS = "50,50,100,200,400"
 
 
 class Pool(NamedTuple):
-    """One comparison: a set, at a prevalence, and who takes part."""
+    """One comparison: a set, at a prevalence, and who takes part with how many seeds.
+
+    A pool may stand here several times, where some have more seeds; the last one's table has all runs, and `auto`.
+    """
 
     name: str
     set: str
@@ -55,11 +60,15 @@ class Pool(NamedTuple):
 
 
 POOLS = (
-    Pool("idrid-natural", "idrid_ma", (*PAPERS, *MODERN), None, head_only=False, seeds=5),
-    Pool("idrid-5", "idrid_ma", BEST, 0.05, head_only=False, seeds=5),
-    Pool("idrid-1", "idrid_ma", FEW, 0.01, head_only=False, seeds=5),
-    Pool("chest-natural", "cxr_pneumonia", EVERY, None, head_only=True, seeds=20),
+    Pool("idrid-natural", "idrid_ma", (*PAPERS, *MODERN, *RIVALS), None, head_only=False, seeds=5),
+    Pool("idrid-5", "idrid_ma", ("random", "auto", *BEST, FURTHER[0]), 0.05, head_only=False, seeds=5),
+    Pool("idrid-1", "idrid_ma", ("random", *BEST, FURTHER[-1]), 0.01, head_only=False, seeds=5),
+    Pool("idrid-1", "idrid_ma", ("random", "auto", "badge", "margin", "random:acft"), 0.01, head_only=False, seeds=10),
+    Pool("chest-natural", "cxr_pneumonia", ("random", "foresight"), None, head_only=True, seeds=5),
+    Pool("chest-natural", "cxr_pneumonia", (*EVERY, *OTHERS, *FURTHER), None, head_only=True, seeds=20),
+    Pool("chest-5", "cxr_pneumonia", ("random", "foresight"), 0.05, head_only=True, seeds=5),
     Pool("chest-5", "cxr_pneumonia", EVERY, 0.05, head_only=True, seeds=20),
+    Pool("chest-1", "cxr_pneumonia", ("random", "foresight"), 0.01, head_only=True, seeds=5),
     Pool("chest-1", "cxr_pneumonia", EVERY, 0.01, head_only=True, seeds=20),
 )
 
@@ -68,7 +77,8 @@ def main() -> None:
     """Run what is missing, then write the tables."""
     reads = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     reads.add_argument("--shared", type=Path, required=True, help="the reference data: data/ and weights/")
-    reads.add_argument("--only", nargs="*", default=[pool.name for pool in POOLS], help="names of pools")
+    names = list(dict.fromkeys(pool.name for pool in POOLS))
+    reads.add_argument("--only", nargs="*", default=names, choices=names, help="names of pools", metavar="NAME")
     reads.add_argument("--strategies", help="instead of the pool's own")
     reads.add_argument("--seeds", type=int, help="instead of the pool's own number")
     reads.add_argument("--results", type=Path, default=Path("docs/results"))
@@ -96,27 +106,54 @@ def _compare(pool: Pool, strategies: Sequence[str], asked: argparse.Namespace) -
 
 
 def _page(results: Path) -> str:
-    files = [results / f"{pool.name}.json" for pool in POOLS if (results / f"{pool.name}.json").exists()]
-    found = {file.stem: json.loads(file.read_text(encoding="utf-8")) for file in files}
+    files = {pool.name: results / f"{pool.name}.json" for pool in POOLS}
+    found = {name: json.loads(file.read_text(encoding="utf-8")) for name, file in files.items() if file.exists()}
     stands = f"`auto` stands for `{meaning(AUTO)}`.\n"
     sections = [table(name, facts) for name, facts in found.items()]
     return "\n".join(["# Labels saved: every pool\n", stands, *([across(found)] if found else []), *sections])
 
 
 def across(pools: Mapping[str, Mapping[str, Any]], enough: int = ENOUGH) -> str:
-    """Return what strategies with ``enough`` seeds on every pool gained: ALC minus Random's, the best mean first."""
+    """Return what strategies with ``enough`` seeds on every pool gained, the best mean first: over Random, over `auto`.
+
+    Over `auto` with the standard error over the seeds that both have; pools are drawn apart, and so add up.
+    """
     everywhere = set.intersection(*(_ran(facts, enough) for facts in pools.values()))
     gains = {name: [facts["summary"][name]["alc_minus_random"] for facts in pools.values()] for name in everywhere}
+    order = sorted(gains, key=lambda name: -sum(gains[name]))
+    over_random = [(name, [f"{gain:+.4f}" for gain in (*gains[name], statistics.mean(gains[name]))]) for name in order]
+    over_auto = []
+    for name in order if AUTO in everywhere else []:
+        ahead = [_ahead(facts, name) for facts in pools.values()]
+        mean = (statistics.mean(gain for gain, _ in ahead), math.hypot(*(error for _, error in ahead)) / len(ahead))
+        over_auto.append((name, [f"{gain:+.4f} ± {error:.4f}" for gain, error in (*ahead, mean)]))
     lines = [
-        "## Across the pools",
-        "",
+        *("## Across the pools", ""),
         f"ALC minus Random's, of the strategies that ran with {enough} seeds or more on every pool here.",
-        "",
+        *("", *_rows(pools, over_random), ""),
+        "ALC minus that of `auto`, and its standard error over the seeds that both have; on the same patients.",
+        *("", *_rows(pools, over_auto)),
     ]
-    lines += [f"| strategy | {' | '.join(pools)} | mean |", "|---" * (len(pools) + 2) + "|"]
-    for name, row in sorted(gains.items(), key=lambda item: -sum(item[1])):
-        lines.append(f"| `{name}` | {' | '.join(f'{gain:+.4f}' for gain in row)} | {sum(row) / len(row):+.4f} |")
     return "\n".join(lines) + "\n"
+
+
+def _rows(pools: Iterable[str], rows: Iterable[tuple[str, Sequence[str]]]) -> Iterator[str]:
+    names = ["strategy", *pools, "mean"]
+    yield f"| {' | '.join(names)} |"
+    yield "|---" * len(names) + "|"
+    for name, cells in rows:
+        yield f"| `{name}` | {' | '.join(cells)} |"
+
+
+def _ahead(facts: Mapping[str, Any], name: str) -> tuple[float, float]:
+    """Return a strategy's ALC minus that of `auto`, over the seeds that both have, and its standard error."""
+    theirs, ours = facts["strategies"][name], facts["strategies"][AUTO]
+    gains = [_alc(theirs[seed]) - _alc(ours[seed]) for seed in theirs if seed in ours]
+    return statistics.mean(gains), statistics.stdev(gains) / math.sqrt(len(gains)) if len(gains) > 1 else math.nan
+
+
+def _alc(steps: Sequence[Mapping[str, Any]]) -> float:
+    return alc([step["labels"] for step in steps], [step["auc"] for step in steps])
 
 
 def _ran(facts: Mapping[str, Any], enough: int) -> set[str]:
@@ -128,7 +165,7 @@ def table(name: str, facts: Mapping[str, Any]) -> str:
     protocol, curves = facts["protocol"], facts["strategies"]
     at = " / ".join(str(step["labels"]) for step in next(iter(next(iter(curves.values())).values())))
     trained = "head alone" if protocol["depth"] else "all layers"
-    made = f"commits {', '.join(facts['commits'])}; {facts['seconds'] / 60:.0f} minutes of one core"
+    made = f"commits {', '.join(facts['commits'])}; {facts['seconds'] / 60:.0f} minutes of one process"
     columns = ["strategy", "seeds", f"AUC at {at} labels", "positives", "labels to reach", "of Random's (95 %)", "ALC"]
     columns += ["minus Random's (95 %)"]
     lines = [f"## {name}", ""]

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from overread_learn.evaluate import clustered_auc
+from overread_learn.evaluate import clustered_auc, wide
 from overread_learn.finetune.predict import probabilities
 from overread_learn.nets.classifier import Classifier
 
@@ -29,7 +29,8 @@ class Figure(NamedTuple):
 
     auc: float
     se: float
-    interval: tuple[float, float]
+    interval: tuple[float, float] | None
+    """None where it has no width: perfect on these patients is no certainty about others."""
 
 
 def judge(model: Classifier, held: Held) -> Figure:
@@ -50,4 +51,4 @@ def figure(scores: NDArray[np.float64], held: Held) -> Figure:
     positives = [1] if scores.shape[1] == 2 or len(present) < 2 else present.tolist()
     areas = [clustered_auc(held.labels == value, scores[:, value], held.patients) for value in positives]
     auc, se, lower, upper = (float(value) for value in np.mean([area[:4] for area in areas], axis=0))
-    return Figure(auc, se, (lower, upper))
+    return Figure(auc, se, wide((lower, upper)))

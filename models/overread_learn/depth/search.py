@@ -29,8 +29,8 @@ class Row(NamedTuple):
     auc: float
     se: float
     """Standard error of the AUC, with patients as clusters."""
-    interval: tuple[float, float]
-    """95 %."""
+    interval: tuple[float, float] | None
+    """95 %; None where it has no width."""
     seconds: float
     """To train, the trunk's features among it."""
     epochs: int

@@ -102,7 +102,7 @@ class Finding(NamedTuple):
     seed: int
     auc: float
     """On the test patients."""
-    interval: tuple[float, float]
+    interval: tuple[float, float] | None
     """95 %, with patients as clusters; of this one network, so not of another seed's."""
     auc_validation: float
     """On the validation patients, where the epoch was chosen; `shallowest` can choose a depth by it."""

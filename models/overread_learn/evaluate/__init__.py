@@ -1,6 +1,6 @@
 """How good a score is: ROC, precision-recall, FROC, calibration, learning curves; errors that respect patients."""
 
-from overread_learn.evaluate.bootstrap import PatientBootstrap, interval, percentiles
+from overread_learn.evaluate.bootstrap import PatientBootstrap, interval, percentiles, wide
 from overread_learn.evaluate.calibration import Bin, brier, ece, reliability, temperature
 from overread_learn.evaluate.curves import Summary, alc, labels_to_reach, summarise
 from overread_learn.evaluate.froc import Froc, cpm, cpm_interval, froc_curve
@@ -39,4 +39,5 @@ __all__ = [
     "roc_curve",
     "summarise",
     "temperature",
+    "wide",
 ]

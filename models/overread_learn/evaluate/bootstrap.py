@@ -11,7 +11,10 @@ from numpy.typing import ArrayLike, NDArray
 
 from overread_learn.evaluate.roc import OneClass, TooFewPatients, macro_auc
 
-__all__ = ["PatientBootstrap", "interval", "percentiles"]
+__all__ = ["PatientBootstrap", "interval", "percentiles", "wide"]
+
+NARROWEST = 1e-12
+"""Of an interval: what is narrower has no width, but for rounding."""
 
 AT_ONCE = 64
 """Patients whose negatives are counted in one table."""
@@ -57,6 +60,11 @@ def percentiles(replicates: ArrayLike, alpha: float = 0.05) -> tuple[float, floa
     """Return the 1 - alpha percentile interval of a figure's replicates, (replicates,)."""
     lower, upper = np.quantile(np.asarray(replicates, np.float64), [alpha / 2, 1 - alpha / 2])
     return float(lower), float(upper)
+
+
+def wide(found: tuple[float, float]) -> tuple[float, float] | None:
+    """Return an interval that has a width, None for one that has none: it would claim to be sure."""
+    return found if found[1] - found[0] > NARROWEST else None
 
 
 class PatientBootstrap:

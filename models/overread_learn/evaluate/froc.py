@@ -91,6 +91,8 @@ def cpm_interval(
     hits = hits[np.unique(names[hits], return_index=True)[1]]
     alarms = np.flatnonzero(~positive)
     owners = np.asarray(patients)
+    if not len(owners):  # an empty list says of no name what type it has
+        owners = owners.astype(np.asarray(images).dtype)
     of_whom = [
         owners[hits],
         owners[alarms],

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from overread_learn.evaluate.bootstrap import PatientBootstrap, interval, percentiles
+from overread_learn.evaluate.bootstrap import PatientBootstrap, interval, percentiles, wide
 from overread_learn.evaluate.calibration import brier, ece, reliability
 from overread_learn.evaluate.froc import cpm, cpm_interval, froc_curve
 from overread_learn.evaluate.paired import clustered_auc
@@ -19,9 +19,6 @@ PARTIAL = 0.1
 """The false-positive rate up to which the partial AUC goes."""
 REPLICATES = 1000
 """Draws of patients for an interval."""
-
-NARROWEST = 1e-12
-"""Of an interval: what is narrower has no width, but for rounding."""
 
 SHARES = ("sensitivity", "specificity", "positive_predictive_value")
 """What is said of the candidates that are called positive from the operating point on."""
@@ -79,7 +76,7 @@ def verdict(
     facts |= {"auc": area, "se": None, "auc_interval": None}
     if all(_enough(one) for one in each if one["n_pos"]):  # a class of one patient's has no interval, nor a mean
         drawn = PatientBootstrap(truth, patients, replicates=replicates, seed=0).macro_auc(p)
-        if within := _wide(percentiles(drawn)):
+        if within := wide(percentiles(drawn)):
             facts |= {"se": float(np.std(drawn, ddof=1)), "auc_interval": within}
     called = _called(truth > 0, 1 - p[:, 0], patients, operating_point, replicates)
     found, froc = _froc(truth > 0, 1 - p[:, 0], patients, looked_at, replicates)
@@ -118,7 +115,7 @@ def _against(
     facts |= {"patients_pos": _owners(positive, patients), "patients_neg": _owners(~positive, patients)}
     if enough := _enough(facts):  # else no other figure tells how it varies either
         known = clustered_auc(marks, scores, patients)
-        if within := _wide((known.lower, known.upper)):
+        if within := wide((known.lower, known.upper)):
             facts |= {"se": known.se, "auc_interval": within}
     for name, figure in figures.items():
         facts[name] = figure(marks, scores)
@@ -191,7 +188,7 @@ def _froc(
     whose = missed if not isinstance(missed, int) else None if missed else ()
     if whose is not None:
         try:
-            within = _wide(
+            within = wide(
                 cpm_interval(
                     *(marks, scores, patients),
                     images=images,
@@ -211,14 +208,9 @@ def _within(
     figure: Callable[[NDArray[np.intp]], float], patients: Sequence[str] | NDArray[np.generic], replicates: int
 ) -> tuple[float, float] | None:
     try:
-        return _wide(interval(figure, patients, replicates=replicates))
+        return wide(interval(figure, patients, replicates=replicates))
     except TooFewPatients:
         return None
-
-
-def _wide(found: tuple[float, float]) -> tuple[float, float] | None:
-    """Return an interval that has a width, None for one that has none: it would claim to be sure."""
-    return found if found[1] - found[0] > NARROWEST else None
 
 
 def _points(curve: Any) -> dict[str, list[float | None]]:

@@ -242,5 +242,5 @@ def _one(*key: Any) -> dict[str, Any]:
 def _row(finding: Finding, made_by: str) -> dict[str, Any]:
     table = finding._asdict()
     ranks = packed(table.pop("scores"))
-    interval = list(finding.interval)
+    interval = list(finding.interval) if finding.interval else None
     return {**table, "interval": interval, "ranks": ranks, "commit": made_by, "processor": processor()}

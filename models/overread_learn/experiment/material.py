@@ -20,7 +20,7 @@ from overread_learn.patches import Prepared, augment, cut, neighbourhood, prepar
 
 __all__ = ["FixedPatches", "Material", "Subset", "gather"]
 
-FORMAT = 4
+FORMAT = 5
 """Of the files in the folder: what an older version gathered is gathered again."""
 
 
@@ -31,6 +31,7 @@ class _Piece(NamedTuple):
     shape: tuple[int, int, int]
     dtype: str
     scale: float
+    padding: tuple[int, int]
     x: float
     y: float
 
@@ -75,7 +76,7 @@ class Material:
     def _prepared(self, piece: _Piece) -> Prepared:
         size = int(np.prod(piece.shape)) * np.dtype(piece.dtype).itemsize
         pixels = self._bytes[piece.offset : piece.offset + size].view(piece.dtype).reshape(piece.shape)
-        return Prepared(np.asarray(pixels), piece.scale)
+        return Prepared(np.asarray(pixels), piece.scale, piece.padding)
 
 
 class FixedPatches(Sequence[NDArray[np.float32]]):
@@ -205,7 +206,7 @@ def _written(file: BinaryIO, rows: Iterable[Row], prepared: Prepared, applicatio
         shared = piece.pixels is prepared.pixels
         at = whole_at if shared and whole_at is not None else _append(file, piece.pixels)
         whole_at = at if shared else whole_at
-        yield _Piece(at, (height, width, channels), piece.pixels.dtype.str, piece.scale, x, y)
+        yield _Piece(at, (height, width, channels), piece.pixels.dtype.str, piece.scale, piece.padding, x, y)
 
 
 def _append(file: BinaryIO, pixels: NDArray[Any]) -> int:

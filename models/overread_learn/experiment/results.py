@@ -30,6 +30,7 @@ def summaries(runs: Sequence[Mapping[str, Any]], material: Material, replicates:
 
 def results(runs: Sequence[Mapping[str, Any]], found: Mapping[str, Summary]) -> dict[str, Any]:
     """Return labels.json as docs/contracts.md has it: `strategies`, `summary`, and what they rest on."""
+    once = {(run["meaning"], run["seed"]): run for run in runs}.values()  # one run may stand for several names
     strategies: dict[str, dict[str, list[dict[str, Any]]]] = {}
     for run in sorted(runs, key=lambda run: run["seed"]):
         steps = [{name: step[name] for name in _STEP} for step in run["steps"]]
@@ -39,6 +40,6 @@ def results(runs: Sequence[Mapping[str, Any]], found: Mapping[str, Summary]) -> 
         "summary": {name: summary._asdict() for name, summary in found.items()},
         "protocol": runs[0]["protocol"] if runs else None,
         "commits": sorted({run["commit"] for run in runs}),
-        "flipped": sum(run["flipped"] for run in runs),
-        "seconds": sum(step["seconds"] for run in runs for step in run["steps"]),
+        "flipped": sum(run["flipped"] for run in once),
+        "seconds": sum(step["seconds"] for run in once for step in run["steps"]),
     }

@@ -32,7 +32,7 @@ BatchNorm = nn.BatchNorm1d | nn.BatchNorm2d | nn.BatchNorm3d
 
 
 class Diverged(ArithmeticError):
-    """The loss is no longer finite: the learning rate is too high for these samples."""
+    """The loss is no longer finite, or what the network says: the learning rate is too high for these samples."""
 
 
 @dataclass(frozen=True)
@@ -86,8 +86,12 @@ def finetune(
             keeper.restore(training)
         while len(history) < recipe.epochs:
             rate = float(schedule.get_last_lr()[0])
-            loss = _epoch(model, optimizer, train, labels, recipe, training.rng)
-            figure = macro_auc(truth, probabilities(model, validation[0])) if validation else math.nan
+            loss, last = _epoch(model, optimizer, train, labels, recipe, training.rng)
+            # A step can break a network whose loss before it was finite; then the last one of an epoch stays unseen.
+            said = probabilities(model, validation[0] if validation else [last])
+            if not np.isfinite(said).all():
+                raise _diverged(f"after epoch {len(history) + 1} the network's scores are not finite", recipe)
+            figure = macro_auc(truth, said) if validation else math.nan
             schedule.step()
             report = EpochReport(len(history) + 1, loss, rate, figure)
             history.append(report)
@@ -101,6 +105,10 @@ def finetune(
     model.load_state_dict(training.best_state)
     model.to(memory_format=torch.contiguous_format).eval()
     return Fitted(model, best.auc, best.epoch, tuple(history))
+
+
+def _diverged(what: str, recipe: Recipe) -> Diverged:
+    return Diverged(f"{what}; lower the learning rates ({recipe.rate}, head {recipe.head_rate})")
 
 
 def _best(history: Sequence[EpochReport]) -> EpochReport:
@@ -165,8 +173,8 @@ def _epoch(
     labels: NDArray[np.integer],
     recipe: Recipe,
     rng: np.random.Generator,
-) -> float:
-    """Pass once over the samples; returns the mean loss in nats."""
+) -> tuple[float, NDArray[np.float32]]:
+    """Pass once over the samples; returns the mean loss in nats, and the patches of the last step, (b, 3, s, s)."""
     _train_mode(model)
     total = 0.0
     for members in batches(labels, batch=recipe.batch, balance=recipe.balance, rng=rng):
@@ -176,10 +184,8 @@ def _epoch(
         loss = functional.cross_entropy(model(tensor(model, patches)), target.to(device_of(model)))
         value = loss.item()
         if not np.isfinite(value):
-            raise Diverged(
-                f"the loss became {value}; lower the learning rates ({recipe.rate}, head {recipe.head_rate})"
-            )
+            raise _diverged(f"the loss became {value}", recipe)
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         total += value * len(members)
-    return total / len(labels)
+    return total / len(labels), patches

@@ -33,7 +33,8 @@ def boundaries(probabilities: NDArray[np.floating], spacing_mm: float, smoothnes
     ``probabilities`` is (rows, columns, 3): background, lumen-intima and media-adventitia, for a patch around each
     pixel of a region of interest. Each boundary is the path from left to right that has the least sum of -log p and of
     ``smoothness`` times the squared rise; the media-adventitia path lies below the lumen-intima path. Then each row
-    moves to the mean of the probabilities nearby. ``spacing_mm`` is mm a row.
+    moves to the mean of the probabilities nearby, the lower one as far as the upper one at most: no thickness is
+    negative. ``spacing_mm`` is mm a row.
 
     Raises ValueError on another shape, fewer than two rows, values that are not finite, a spacing that is not positive,
     a negative smoothness.
@@ -51,7 +52,8 @@ def boundaries(probabilities: NDArray[np.floating], spacing_mm: float, smoothnes
     # The last row is left for what lies below.
     upper = _path(np.where(rows < len(rows) - 1, _cost(intima), np.inf), smoothness)
     lower = _path(np.where(rows > upper, _cost(adventitia), np.inf), smoothness)
-    lumen_intima, media_adventitia = _between(intima, upper), _between(adventitia, lower)
+    lumen_intima = _between(intima, upper)
+    media_adventitia = np.maximum(_between(adventitia, lower), lumen_intima)
     return Boundaries(lumen_intima, media_adventitia, (media_adventitia - lumen_intima) * spacing_mm)
 
 

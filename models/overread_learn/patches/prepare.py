@@ -23,6 +23,8 @@ class Prepared(NamedTuple):
     """(h, w, 3), grey levels 0..255 in either dtype."""
     scale: float
     """Prepared pixels per source pixel."""
+    padding: tuple[int, int] = (0, 0)
+    """Source rows and columns that the last prepared ones reach beyond the image."""
 
 
 def prepare(image: NDArray[Any], application: Application) -> Prepared:
@@ -51,7 +53,9 @@ def prepare(image: NDArray[Any], application: Application) -> Prepared:
             # An image of one value has no range: it becomes black rather than a division by zero.
             return Prepared(_three(_stretch(image, bottom, max(top - bottom, NARROWEST))), 1.0)
         case Background() as background:
-            return Prepared(_three(_foreground(image, background)), 1 / background.downscale)
+            height, width = image.shape[:2]
+            padding = (-height % background.downscale, -width % background.downscale)
+            return Prepared(_three(_foreground(image, background, padding)), 1 / background.downscale, padding)
 
 
 def _stretch(image: NDArray[Any], low: float, span: float) -> NDArray[np.float32]:
@@ -60,18 +64,19 @@ def _stretch(image: NDArray[Any], low: float, span: float) -> NDArray[np.float32
     return np.clip(stretched, 0, WHITE).astype(np.float32)
 
 
-def _foreground(image: NDArray[Any], background: Background) -> NDArray[np.uint8]:
-    if image.dtype != np.uint8 and (image.min() < 0 or image.max() > WHITE):
+def _foreground(image: NDArray[Any], background: Background, padding: tuple[int, int]) -> NDArray[np.uint8]:
+    least, most = image.min(), image.max()
+    of_one = image.dtype.kind == "f" and least < most <= 1
+    if image.dtype != np.uint8 and (least < 0 or most > WHITE or of_one):
         raise ValueError(
-            f"background subtraction needs grey levels 0..255, got {image.min()}..{image.max()}: "
+            f"background subtraction needs grey levels 0..255, got {least}..{most}: "
             "bring the image to eight bits by its stored depth first"
         )
     # OpenCV wants plain rows; an RGB view of a BGR image runs backwards.
     levels = np.ascontiguousarray(image, dtype=np.uint8 if image.dtype == np.uint8 else np.float32)
     factor = background.downscale
-    height, width = image.shape[:2]
     # Whole blocks only, so that the scale is exactly 1 / downscale and candidates do not drift across the image.
-    padded = cv2.copyMakeBorder(levels, 0, -height % factor, 0, -width % factor, cv2.BORDER_REPLICATE)
+    padded = cv2.copyMakeBorder(levels, 0, padding[0], 0, padding[1], cv2.BORDER_REPLICATE)
     size = (padded.shape[1] // factor, padded.shape[0] // factor)
     small = cv2.resize(padded, size, interpolation=cv2.INTER_AREA)
     blurred = cv2.GaussianBlur(small.astype(np.float32), (0, 0), background.sigma)

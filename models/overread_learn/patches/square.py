@@ -31,7 +31,9 @@ def place(
     pixel) is missing (unless the application says its ``context_px``) or not positive, on a square that the largest
     scale makes wider than `WIDEST`, and on applications of volumes.
     """
-    height, width = (side / prepared.scale for side in prepared.pixels.shape[:2])
+    height, width = (
+        side / prepared.scale - beyond for side, beyond in zip(prepared.pixels.shape, prepared.padding, strict=False)
+    )
     if x is None and y is None:
         x, y = (width - 1) / 2, (height - 1) / 2
     if x is None or y is None:

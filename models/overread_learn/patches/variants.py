@@ -19,9 +19,11 @@ class Variant(NamedTuple):
 def variants(application: Application) -> Iterator[Variant]:
     """Yield the ``patches`` combinations, always in the same order; the first is unscaled, unshifted and unturned.
 
-    All three indices move at once, so that few patches already cover each; over all indices every triple occurs once.
+    All three indices move at once, also where there are few poses, so that few patches already cover each; over all
+    indices every triple occurs once.
     """
     scales, shifts = len(application.scales), len(application.shifts)
     for index in range(application.patches):
         lap, pose = divmod(index, application.poses)
-        yield Variant((pose + lap) % scales, (pose + lap // scales) % shifts, pose)
+        round_of_scales, scale = divmod(lap, scales)
+        yield Variant((pose + scale) % scales, (pose + scale + round_of_scales) % shifts, pose)

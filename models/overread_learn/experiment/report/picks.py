@@ -48,9 +48,9 @@ class Picks:
             "they were picked.",
         )
         patterns = (
-            "AIFT's patterns tell how the probabilities of one candidate's patches spread: A all in the middle, "
-            "B evenly, C half at either end, D all at 0, E all at 1, F at 0 with outliers, G at 1 with outliers. "
-            "A is doubt, B and C are disagreement, and D and E teach little."
+            "AIFT's patterns tell how the probabilities of one candidate's patches spread, by which of seven shapes is "
+            "nearest: A all in the middle, B evenly, C half at either end, D all at 0, E all at 1, F at 0 with "
+            "outliers, G at 1 with outliers. A is doubt, B and C are disagreement, and D and E teach little."
         )
         return tag("p", frames), tag("p", patterns)
 
@@ -108,7 +108,7 @@ def _rounds_table(caption: str, steps: Sequence[Mapping[str, Any]], news: Sequen
         "positive",
         "AUC",
         *PATTERNS,
-        *(f"p ≥ {number / bins:.1f}" for number in range(bins)),
+        *(f"p {number / bins:.1f}-{(number + 1) / bins:.1f}" for number in range(bins)),
     )
     rows = [
         [

@@ -60,7 +60,8 @@ def _count(number: int, one: str, many: str) -> str:
 
 def conditions(strategies: Sequence[Tried], material: Material, protocol: Protocol) -> list[tuple[str, str]]:
     """Say what was compared on what, as pairs of a word and a text."""
-    runs = [run for one in strategies for run in one.runs.values()]
+    # One run may stand for several names.
+    runs = list({(run["meaning"], run["seed"]): run for one in strategies for run in one.runs.values()}.values())
     seeds = sorted({seed for one in strategies for seed in one.runs})
     pools = sorted({(run["positives_in_pool"], run["pool"]) for run in runs})
     seconds = sum(step["seconds"] for run in runs for step in run["steps"])
