@@ -46,7 +46,7 @@ STUDIES = (
     Study("idrid_ma", "mobilenet_v2", most=1000, validation_patches=600),
     # A patch of a radiograph has four times as many pixels as one of a fundus.
     Study("cxr_pneumonia", "squeezenet1_1", most=500, validation_patches=600),
-    Study("cxr_pneumonia", "mobilenet_v2", most=500, validation_patches=300),
+    Study("cxr_pneumonia", "mobilenet_v2", most=500, validation_patches=600),
 )
 
 
