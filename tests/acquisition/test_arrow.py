@@ -50,6 +50,14 @@ def test_what_was_written_is_opened(tmp_path: Path, kind: type[np.floating] | No
     assert [each.name for each in tmp_path.iterdir()] == ["pool.arrow"]
 
 
+def test_embeddings_are_of_one_type(tmp_path: Path) -> None:
+    """In float16, which the first one has, the second would be infinite."""
+    mixed = [np.ones(4, np.float16), np.full(4, 1e5, np.float32)]
+    with pytest.raises(ValueError, match="candidate b: an embedding is float32, the first is float16"):
+        write(tmp_path / "pool.arrow", ["a", "b"], LOGITS[:2], mixed)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_what_is_known_of_the_labelled_comes_beside_it(tmp_path: Path) -> None:
     write(tmp_path / "pool.arrow", NAMES, LOGITS, EMBEDDINGS)
     opened = open_pool(tmp_path / "pool.arrow", labelled=EMBEDDINGS[:3], counts={0: 2, 1: 1})

@@ -9,6 +9,7 @@ import pytest
 from pydantic import ValidationError
 from sqlalchemy import select
 
+from inference.words import purged
 from overread.core.events import Purpose, ReadRequested
 from overread.core.splits import Split
 from overread.store.engine import Store
@@ -75,6 +76,22 @@ def test_a_second_asking_in_a_round_draws_anew(store: Store, settings: dict[str,
     second = room.ask()
     assert len(second) == settings["budget"] + settings["audit"]
     assert 24 <= sum(one.candidate >= "c-120" for one in second) <= 36, "half of them, give or take chance"
+
+
+def test_after_a_purge_it_draws_anew(store: Store) -> None:
+    """A purge takes requests back: by their number alone the lots of an earlier asking would come again."""
+    room = Room(store, strategy="random", budget=3, audit=0)
+    room.crown()
+    room.fill(range(30))
+    room.answer(*(int(one.candidate[2:]) for one in room.ask()))
+    room.round("waiting")
+    second = room.ask()
+    for one in second:
+        room.hear(purged(one.study))
+    third = room.ask()
+    assert len(third) == 3
+    lowest = min(one.score for one in second if one.score is not None)
+    assert max(one.score for one in third if one.score is not None) > lowest, "by the same lots all would be lower"
 
 
 @pytest.mark.parametrize("value", [0.0, -0.1, 1.5, float("nan")])

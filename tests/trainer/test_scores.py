@@ -14,7 +14,7 @@ import pytest
 from sqlalchemy import event
 
 from databases import create_tables, opened
-from inference.words import corrected, promoted, received, registered
+from inference.words import NOON, corrected, promoted, received, registered
 from overread.core.splits import Split
 from overread.store.engine import Store
 from overread.trainer import scores
@@ -22,6 +22,31 @@ from overread.trainer.selection import STALLED_SECONDS
 from trainer.test_selection import CHAMPION, Room, scored
 
 OTHER = "b" * 64
+NONE = scores.Scored(0, 0)
+
+
+def test_scoring_comes_on_while_ever_fewer_lack_the_champions_logits() -> None:
+    """Minutes after noon, what is missing of how many, and since when it has come no further."""
+    arrears = scores.Arrears(NOON)
+    story = [
+        (1, "a", 1000, 900, 1),  # a new champion
+        (2, "a", 1000, 400, 2),
+        (3, "a", 1000, 4, 3),
+        (5, "a", 1001, 5, 3),  # one arrives,
+        (6, "a", 1001, 4, 3),  # and is scored
+        (9, "a", 1500, 504, 9),  # a burst
+        (10, "a", 1500, 300, 10),
+        (12, "a", 1500, 300, 10),
+        (13, "b", 1500, 1500, 13),
+        (14, "b", 1500, 1499, 14),
+    ]
+    for minute, model, candidates, missing, since in story:
+        group = scores.Scored(candidates, candidates - missing)
+        found = arrears.since(model, (group, NONE), NOON + timedelta(minutes=minute))
+        assert found == NOON + timedelta(minutes=since), (minute, model)
+    assert arrears.since("b", (group, scores.Scored(9, 8)), NOON + timedelta(minutes=15)).minute == 15
+    assert arrears.since("b", (group, scores.Scored(9, 9)), NOON + timedelta(minutes=16)).minute == 16
+    assert arrears.since("b", (group, scores.Scored(9, 9)), NOON + timedelta(minutes=17)).minute == 16
 
 
 @pytest.fixture

@@ -171,6 +171,21 @@ def test_candidates_that_nobody_can_score_do_not_hold_the_others_up_for_ever(roo
     assert len(room.ask()) == 4
 
 
+def test_steady_arrivals_beside_candidates_that_nobody_can_score_are_no_progress(room: Room) -> None:
+    room.crown()
+    room.fill(range(6))
+    for number in range(10, 14):
+        room.hear(received(number))
+    assert room.ask() == []
+    for number in (20, 21):
+        room.hear(received(number))
+        assert room.ask() == []
+        room.hear(scored(number))
+        assert room.ask() == []
+        room.now += timedelta(minutes=4)
+    assert len(room.ask()) == 4
+
+
 def test_a_pool_below_the_budget_is_asked_once_nothing_arrives_any_more(room: Room) -> None:
     room.crown()
     room.fill(range(2))

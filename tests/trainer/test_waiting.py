@@ -135,5 +135,24 @@ def test_a_round_that_failed_is_not_trained_again_on_the_same_labels(
     monkeypatch.setattr(rounds, "learn", diverges)
     assert reason(room) == ("waiting", "waiting: the loss is not finite")
     assert len(tried) == 1
+    # Selection asks for more, and the answer is no label: the round says again that it waits.
+    room.hear(received(50))
+    ask(room, 50, Purpose.ACQUISITION)
+    assert reason(room) == ("reading", "reading: requested reads are open")
+    room.hear(corrected(50, Verdict.UNSURE))
+    assert reason(room) == ("waiting", "waiting: the loss is not finite")
+    room.label(110, [1, 0], Split.VALIDATION)
+    assert room.look() is None
+    assert len(tried) == 1, "labels of validation patients mend no divergence"
     room.label(40, [1, 0])
     assert len(room.look() or ()) == 1
+
+
+def test_validation_patients_without_pixels_are_no_reason_to_ask_for_train_reads(room: Room) -> None:
+    room.bootstrap()
+    room.label(0, [1, 0] * 4)
+    (place, _) = room.label(100, [1, 0], Split.VALIDATION)
+    room.archive.blobs.delete(room.archive.slices.manifest(place.series).slices[0].blob)
+    assert reason(room) == ("reading", "reading: one class among the validation patients' labels that have pixels")
+    room.label(110, [1, 0], Split.VALIDATION)
+    assert len(room.look() or ()) == 1, "the labels that failed are not those that stand now"

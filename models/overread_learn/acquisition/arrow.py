@@ -78,7 +78,8 @@ def open_pool(
     """Open a pool's file: logits and embeddings are views of the mapped file, whose pages are read when looked at.
 
     ``labelled`` and ``counts`` are those of `Pool`. A file that cannot be mapped as it is becomes a temporary one
-    beside it, or in the system's temporary folder where that is read-only; it is gone with the pool.
+    beside it, or in the system's temporary folder where that is read-only; it is gone with the pool. Only a batch whose
+    buffers are compressed is decoded into memory, one at a time.
 
     Raises FileNotFoundError, EmptyPool, and ValueError, which names the file, on anything that is no pool.
     """
@@ -184,7 +185,7 @@ def _one_by_one(
 ) -> Iterator[_Rows]:
     """Check each candidate, and view it as a row; raises ValueError, which names it."""
     columns = (ids, logits) if embeddings is None else (ids, logits, embeddings)
-    width = 0
+    width, kind = 0, None
     for candidate, own, *rest in zip(*columns, strict=True):
         if own.ndim != 2 or not len(own) or own.shape[1] != classes or classes < 2:  # patch, class
             raise ValueError(
@@ -202,6 +203,9 @@ def _one_by_one(
                     f"candidate {candidate}: an embedding is {embedding.shape[1:]}, the first is ({width},)"
                 )
             embedding = embedding.astype(np.float16 if embedding.dtype == np.float16 else np.float32, copy=False)
+            kind = kind or embedding.dtype
+            if embedding.dtype != kind:
+                raise ValueError(f"candidate {candidate}: an embedding is {embedding.dtype}, the first is {kind}")
         yield _Rows([candidate], np.array([own.size]), np.asarray(own, np.float32).ravel(), embedding)
 
 

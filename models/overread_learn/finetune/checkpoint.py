@@ -20,7 +20,7 @@ __all__ = ["Checkpoint", "OtherTraining", "Training", "identity", "resume_thread
 
 
 class OtherTraining(ValueError):
-    """The checkpoint is of another recipe, other data or other start weights; the message says which."""
+    """The checkpoint is of another recipe, other data or start weights, or none at all; the message says which."""
 
 
 @dataclass
@@ -64,10 +64,10 @@ def resume_threads(path: Path | None) -> None:
     """Let torch use as many threads as the training in a checkpoint had begun with, where there is one.
 
     Another number adds in another order: the weights would be those of no training. `Checkpoint.restore` does it, too;
-    this is for who computes before. Raises ValueError where the file can't be read.
+    this is for who computes before. Raises OtherTraining where the file can't be read.
     """
     if path is not None and path.exists():
-        _use_threads(unpack(path.read_bytes(), str(path)))
+        _use_threads(_read(path))
 
 
 class Checkpoint:
@@ -101,17 +101,16 @@ class Checkpoint:
     def restore(self, training: Training) -> None:
         """Bring a training that has just begun to where the file says; no file, no change.
 
-        Sets torch's generators and its number of threads too. Raises OtherTraining, and ValueError where the file is no
-        checkpoint.
+        Sets torch's generators and its number of threads too. Raises OtherTraining.
         """
         if not self._path.exists():
             return
-        match unpack(self._path.read_bytes(), str(self._path)):
+        match _read(self._path):
             case {"identity": dict(theirs), **rest}:
                 found: dict[Any, Any] = rest
                 others = [part for part, value in self._identity.items() if theirs.get(part) != value]
             case _:
-                raise ValueError(f"{self._path} is no checkpoint")
+                raise OtherTraining(f"{self._path} is no checkpoint")
         if others:
             raise OtherTraining(
                 f"the checkpoint {self._path} is of another training, by its {' and its '.join(others)}: "
@@ -127,6 +126,13 @@ class Checkpoint:
         _use_threads(found)
         if found["cuda"]:
             torch.cuda.set_rng_state_all(found["cuda"])
+
+
+def _read(path: Path) -> object:
+    try:
+        return unpack(path.read_bytes(), str(path))
+    except ValueError as error:
+        raise OtherTraining(str(error)) from error
 
 
 def _use_threads(kept: Any) -> None:

@@ -111,7 +111,7 @@ def deep(
     look = partial(search, network, train, validation, recipe, on_row=_say, checkpoint=file)
     try:
         found = look()
-    except OtherTraining as error:  # pixels were purged since, or a setting was changed
+    except OtherTraining as error:  # pixels purged since, a setting changed, or a file that can't be read
         log.warning("checkpoints of a search put aside", extra={"reason": str(error)})
         for depth in range(1, len(blocks(network)) + 1):
             if file:

@@ -58,6 +58,12 @@ def digest(labels: Sequence[Labelled]) -> str:
     return hashlib.sha256(json.dumps(rows).encode()).hexdigest()
 
 
+def forgotten(tx: Connection, labels: Sequence[Labelled]) -> int:
+    """Return of how many labels nothing stands any more: their studies were purged."""
+    known = set(tx.execute(select(trainer_labels.c.candidate)).scalars())
+    return sum(one.candidate not in known for one in labels)
+
+
 class Neighbourhoods:
     """Training samples: the neighbourhood of each label, from which augmented patches are drawn.
 

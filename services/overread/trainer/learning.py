@@ -185,7 +185,7 @@ def _fit(start: Classifier, samples: Neighbourhoods, terms: Terms, depth: Depth,
     )
     try:
         return fit()
-    except OtherTraining as error:  # pixels were purged since it was written, or a setting was changed
+    except OtherTraining as error:  # pixels purged since, a setting changed, or a file that can't be read
         log.warning("checkpoint put aside", extra={"reason": str(error)})
         if checkpoint:
             checkpoint.unlink()

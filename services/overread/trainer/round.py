@@ -7,6 +7,7 @@ found by its identity, so no version is registered twice.
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import time
 from collections.abc import Sequence
@@ -33,9 +34,10 @@ from overread.trainer.bootstrap import start
 from overread.trainer.depth import check, last_search
 from overread.trainer.learning import Learnt, Networks, Terms, learn
 from overread.trainer.recipe import began_at_random, phase, recipe
-from overread.trainer.selection import next_round, open_reads, reference_reads
+from overread.trainer.selection import next_round
 from overread.trainer.tables import trainer_rounds
-from overread.trainer.versions import Model, champion, pending
+from overread.trainer.versions import Model, champion, enter, pending
+from overread.trainer.waiting import state_of, why_not
 from overread_learn.acquisition.strategy import meaning
 from overread_learn.depth import Held
 from overread_learn.finetune import Diverged, EpochReport
@@ -62,6 +64,21 @@ class Task(NamedTuple):
     validation: list[teaching.Labelled]
 
 
+class Failure(NamedTuple):
+    """Why a round failed, and under what: it would end in the same way."""
+
+    parent: str
+    train: str
+    validation: str | None
+    """None where it has nothing to do with the labels of validation patients."""
+    reason: str
+
+    def holds(self, task: Task) -> bool:
+        """Whether it is of these labels and this champion."""
+        steering = self.validation in {None, teaching.digest(task.validation)}
+        return steering and (self.parent, self.train) == (task.parent.sha256, teaching.digest(task.train))
+
+
 class Round:
     """Looks every second whether there is something new to learn."""
 
@@ -81,7 +98,7 @@ class Round:
         self._store, self._registry, self._views = store, registry, views
         self._settings, self._lease, self._clock = settings, lease, clock
         self._checkpoints = checkpoints
-        self._failed: tuple[str, str] | None = None
+        self._failed: Failure | None = None
         curriculum.check(settings, views.application)
         torch.set_num_threads(settings.threads)
 
@@ -90,10 +107,9 @@ class Round:
         with self._store.reading() as tx:
             current, waiting_for, number = champion(tx), pending(tx), next_round(tx)
             begun = tx.execute(select(trainer_rounds)).first() is not None
-            reads, steering = open_reads(tx), reference_reads(tx, Split.VALIDATION)
             said = tx.execute(select(trainer_rounds).where(trainer_rounds.c.round == number)).first()
-            train = teaching.labelled(tx, Split.TRAIN)
-            validation = teaching.labelled(tx, Split.VALIDATION)
+            train, validation = teaching.labelled(tx, Split.TRAIN), teaching.labelled(tx, Split.VALIDATION)
+            reason = why_not(tx, self._settings, number, train, validation)
         if waiting_for is not None or (current is None and begun):
             return None  # rollout decides first
         if not self._lease.take():
@@ -102,14 +118,12 @@ class Round:
             outcome: Outcome | None
             if current is None:
                 outcome = self._bootstrap()
-            elif (reason := self._why_not(number, train, validation, reads, steering)) is not None:
+            elif reason := reason or self._failure(Task(number, current, train, validation)):
                 outcome = self._waiting(number, reason, train)
                 # Selection asks for more only where the round waits with the very labels that stand now.
                 telling = ("reason", "labels_sha256") if outcome.row["state"] == "waiting" else ("reason",)
                 if said is not None and all(getattr(said, name) == outcome.row[name] for name in telling):
                     outcome = None
-            elif self._failed == (current.sha256, teaching.digest(train)):
-                outcome = None  # it would end in the same way
             else:
                 outcome = self._train(Task(number, current, train, validation))
             if not held():
@@ -125,53 +139,14 @@ class Round:
         if prepared.event is None:
             log.info("round waits", extra={"round": row["round"], "reason": row["reason"]})
             return ()
+        # Now, not when the room hears its own event: till then a second round would begin beside this one's version.
+        enter(tx, prepared.event)
         tracing.links(curriculum.remember(tx, prepared.event.round, prepared.new))
         return (prepared.event,)
 
-    def _why_not(
-        self,
-        number: int,
-        train: list[teaching.Labelled],
-        validation: list[teaching.Labelled],
-        reads: int,
-        steering: tuple[int, int],
-    ) -> str | None:
-        """Return why this round can't begin yet.
-
-        `reading` waits for answers that were asked for, or that selection can't ask for (validation patients are read
-        completely anyway); `waiting` makes selection ask for more.
-        """
-        settings = self._settings
-        most = settings.most_rounds
-        reason = None
-        if most is not None and number > most:
-            reason = f"all {most} rounds are done"
-        elif reads:
-            reason = "reading: requested reads are open"
-        elif 2 * steering[0] > steering[1]:
-            reason = "reading: more than half of the validation patients' reads are open"
-        elif len(train) < settings.least_labels:
-            reason = f"waiting: fewer than {settings.least_labels} labels of train patients"
-        elif teaching.digest(train) == self._last_learnt():
-            reason = "waiting: no label since the last round"
-        else:
-            for state, split, part in (("reading", "validation", validation), ("waiting", "train", train)):
-                if len({one.label for one in part}) < 2:
-                    reason = f"{state}: one class among the labels of {split} patients"
-        return reason
-
-    def _last_learnt(self) -> str | None:
-        """Return the digest of the labels that the last round learnt."""
-        table = trainer_rounds
-        last = select(table.c.labels_sha256).where(table.c.state == "registered").order_by(table.c.round.desc())
-        with self._store.reading() as tx:
-            return tx.execute(last.limit(1)).scalar()
-
     @staticmethod
     def _waiting(number: int, reason: str, train: list[teaching.Labelled]) -> Outcome:
-        prefix = reason.partition(":")[0]
-        state = prefix if prefix in {"reading", "stopped"} else "waiting"
-        row: dict[str, object] = {"round": number, "state": state, "reason": reason, "labels": len(train)}
+        row: dict[str, object] = {"round": number, "state": state_of(reason), "reason": reason, "labels": len(train)}
         return Outcome({**row, "labels_sha256": teaching.digest(train)}, None)
 
     def _bootstrap(self) -> Outcome:
@@ -186,7 +161,8 @@ class Round:
         )
         return Outcome({**row, "version": version, "sha256": sha256}, event)
 
-    def _train(self, task: Task) -> Outcome:
+    def _train(self, task: Task) -> Outcome | None:
+        """Return what came of it; None where it is to begin anew."""
         begun = time.monotonic()
         settings, seed = self._settings, self._settings.seed + task.round
         with self._store.reading() as tx:
@@ -203,6 +179,9 @@ class Round:
             return self._fail(task, f"stopped: trainer.depth: {error}")
         log.info("round begins", extra={"round": task.round, "labels": len(task.train), "parent": task.parent.version})
         samples = teaching.Neighbourhoods(self._views, task.train)
+        held = Held(*teaching.fixed_patches(self._views, task.validation))
+        if len(set(held.labels.tolist())) < 2:  # more labels of train patients would not mend it
+            return self._fail(task, "reading: one class among the validation patients' labels that have pixels")
         terms = partial(recipe, self._views.application, settings, seed=seed, scratch=scratch)
         planned = curriculum.planned(settings, network, samples, beginning.known, seed)
         try:
@@ -211,7 +190,7 @@ class Round:
                 samples,
                 planned.indices,
                 Terms(
-                    Held(*teaching.fixed_patches(self._views, task.validation)),
+                    held,
                     recipe=terms(first=not beginning.deployed),
                     restart=terms(first=True),
                     on_epoch=lambda report: self._report(task.round, report),
@@ -222,6 +201,11 @@ class Round:
             )
         except (Diverged, ValueError) as error:  # pixels purged since, or rates too high: said, and tried with more
             return self._fail(task, f"waiting: {error}")
+        with self._store.reading() as tx:
+            gone = teaching.forgotten(tx, task.train)
+        if gone:  # who purged a study was told which versions learnt from it, and this one was not among them
+            log.warning("round begins anew", extra={"round": task.round, "purged": gone})
+            return None
         stage = phase(settings, scratch=scratch, first=learnt.restarted or not beginning.deployed)
         known = {
             "training": settings.training,
@@ -238,12 +222,20 @@ class Round:
 
     def _fail(self, task: Task, reason: str) -> Outcome:
         """Say why, and remember under what: only other labels or another champion change it."""
-        self._failed = (task.parent.sha256, teaching.digest(task.train))
+        steering = teaching.digest(task.validation) if state_of(reason) == "reading" else None
+        self._failed = Failure(task.parent.sha256, teaching.digest(task.train), steering, reason)
         return self._waiting(task.round, reason, task.train)
 
-    @staticmethod
-    def _identity(task: Task) -> str:
-        return f"round-{task.round}-{task.parent.sha256[:16]}-{teaching.digest(task.train)[:16]}"
+    def _failure(self, task: Task) -> str | None:
+        return self._failed.reason if self._failed and self._failed.holds(task) else None
+
+    def _identity(self, task: Task) -> str:
+        """Return what tells this training from any other: what another would say is not true of its version."""
+        terms = "\n".join(
+            (self._settings.model_dump_json(), self._views.application.to_json(), teaching.digest(task.validation))
+        )
+        parts = (task.parent.sha256, teaching.digest(task.train), hashlib.sha256(terms.encode()).hexdigest())
+        return "-".join((f"round-{task.round}", *(part[:16] for part in parts)))
 
     def _registered(self, task: Task, learnt: Learnt, known: dict[str, str], seconds: float) -> Outcome:
         lineage = {

@@ -7,6 +7,7 @@ database, within its indexes.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,6 +17,9 @@ from sqlalchemy import ColumnElement, Connection, Row, func, select
 from overread.core.splits import Split
 from overread.trainer.tables import trainer_pool, trainer_scores
 from overread_learn.acquisition import Pool
+
+BURST = 0.1
+"""Share of candidates that arrive, or lose their logits, at once, rather than one by one."""
 
 _BOTH = trainer_pool.join(trainer_scores, trainer_scores.c.candidate == trainer_pool.c.candidate)
 
@@ -27,9 +31,39 @@ class Scored(NamedTuple):
     by_champion: int
     """Of these, how many carry its logits."""
 
+    @property
+    def missing(self) -> int:
+        """How many don't."""
+        return self.candidates - self.by_champion
+
     def short_of(self, share: float) -> bool:
         """Whether fewer than this share carry them."""
         return self.by_champion < share * self.candidates
+
+
+class Arrears:
+    """Since when scoring has come no further: the fewest that lacked the champion's logits, and when they were so few.
+
+    What arrives and is scored soon after is no progress: beside candidates that nobody can score it would hide for ever
+    that nothing but these is missing. A tenth of all at once is a burst, and awaited anew.
+    """
+
+    def __init__(self, now: datetime) -> None:
+        self._model, self._fewest, self._since = "", (0, 0), now
+
+    def since(self, model: str, groups: tuple[Scored, Scored], now: datetime) -> datetime:
+        """Look at unread and answered candidates, and return since when no fewer lacked this model's logits."""
+        missing = (groups[0].missing, groups[1].missing)
+        fell = any(few < before for few, before in zip(missing, self._fewest, strict=True))
+        burst = any(
+            few > before + BURST * group.candidates
+            for few, before, group in zip(missing, self._fewest, groups, strict=True)
+        )
+        if model != self._model or burst:
+            self._model, self._fewest, self._since = model, missing, now
+        elif fell:
+            self._fewest, self._since = (min(missing[0], self._fewest[0]), min(missing[1], self._fewest[1])), now
+        return self._since
 
 
 def count(tx: Connection, model: str, *, read: bool) -> Scored:

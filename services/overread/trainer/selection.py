@@ -10,6 +10,7 @@ holds only if each asking draws anew: the lots of an earlier one would favour wh
 
 from __future__ import annotations
 
+import hashlib
 import logging
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -61,8 +62,7 @@ class Select:
         self._strategy = check(settings)
         self._store, self._settings, self._patches = store, settings, patches
         self._share, self._clock = share, clock
-        self._scored: tuple[object, ...] | None = None
-        self._scored_since = clock()
+        self._arrears = scores.Arrears(clock())
 
     def prepare(self) -> list[ReadRequested] | None:
         """Rank and choose; None where nothing is to be asked now."""
@@ -118,18 +118,21 @@ class Select:
             return []
         away = self._strategy.draw in LOOK_AT_LABELLED
         known = scores.count(tx, current.sha256, read=True) if away else scores.Scored(0, 0)
+        since = self._arrears.since(current.sha256, (unread, known), self._clock())
         late = unread.short_of(FRESH) or known.short_of(1)
-        if late and not self._stalled((current.sha256, *unread, *known)):
+        if late and (self._clock() - since).total_seconds() <= STALLED_SECONDS:
             return []
         fresh = scores.unread(tx, current.sha256, embeddings=self._strategy.embeds)
         pool = self._pool(tx, fresh, current.sha256)
         by = self._seeing(pool)
-        seed = int(np.random.SeedSequence([self._settings.seed, following, asked]).generate_state(1)[0])
+        # Not by how often the round has asked: a purge takes requests back, and the lots of an asking would come again.
+        among = hashlib.sha256("\n".join(sorted(row.candidate for row in fresh)).encode()).hexdigest()[:16]
+        seed = int(np.random.SeedSequence([self._settings.seed, following, int(among, 16)]).generate_state(1)[0])
         chosen = choose(pool, by, self._settings.budget, seed=seed, k_ref_m=self._patches)
         # The audit sample is random among the rest; its picks carry AIFT's terms like the others.
         taken = {pick.id for pick in chosen}
         rest = [row for row in fresh if row.candidate not in taken]
-        rest.sort(key=lambda row: self._share(f"audit-{following}-{asked}", row.candidate))
+        rest.sort(key=lambda row: self._share(f"audit-{following}-{among}", row.candidate))
         few = rest[: self._settings.audit]
         lots = [
             replace(pick, propensity=len(few) / len(rest))  # drawn from the rest, not from the few
@@ -194,12 +197,6 @@ class Select:
         if said is None or said.state != "waiting":
             return False
         return bool(said.labels_sha256 == digest(labelled(tx, Split.TRAIN)))
-
-    def _stalled(self, scored: tuple[object, ...]) -> bool:
-        """Whether scoring has come no further for a long time."""
-        if scored != self._scored:
-            self._scored, self._scored_since = scored, self._clock()
-        return (self._clock() - self._scored_since).total_seconds() > STALLED_SECONDS
 
     def _enough(self, tx: Connection, fresh: int) -> bool:
         if fresh >= self._settings.budget:

@@ -38,18 +38,22 @@ def pending(tx: Connection) -> int | None:
     return tx.execute(waiting.order_by(table.c.version).limit(1)).scalar()
 
 
+def enter(tx: Connection, event: ChallengerRegistered) -> None:
+    """Insert a version as pending, once."""
+    row = upsert(trainer_versions).values(
+        version=event.version, sha256=event.sha256, kind=event.kind, round=event.round, verdict="pending"
+    )
+    tx.execute(row.on_conflict_do_nothing())
+
+
 class Register(Effect):
-    """A challenger stands in the registry."""
+    """A challenger stands in the registry: an import, or one of a round, which has entered it before."""
 
     consumes = ChallengerRegistered
 
     def apply(self, tx: Connection, envelope: Envelope[ChallengerRegistered], _prepared: None) -> Sequence[Event]:
         """Insert as pending."""
-        event = envelope.event
-        row = upsert(trainer_versions).values(
-            version=event.version, sha256=event.sha256, kind=event.kind, round=event.round, verdict="pending"
-        )
-        tx.execute(row.on_conflict_do_nothing())
+        enter(tx, envelope.event)
         return ()
 
 
