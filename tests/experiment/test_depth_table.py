@@ -94,3 +94,8 @@ def test_the_rule_takes_the_shallowest_within_one_standard_error(table: DepthTab
     assert taken.core_seconds == pytest.approx((100 + 4) / 2)
     assert TAUGHT[100, 1] < TAUGHT[100, 3]
     assert taken.auc.value < mixed.cell(100, 3).auc.value
+
+
+def test_an_interval_of_no_width_says_so() -> None:
+    assert Estimate(0.9, 0.8, 0.95).within == "0.800 to 0.950"
+    assert Estimate(1.0, 1.0, 1.0).within == "no width"

@@ -6,7 +6,6 @@ from typing import Any
 
 from overread_learn.bench.depth_claims import claims
 from overread_learn.depth import SCRATCH
-from overread_learn.evaluate import wide
 from overread_learn.experiment.depth_table import Cell, DepthTable, Estimate
 
 __all__ = ["HEAD", "section"]
@@ -115,4 +114,4 @@ def _row(*cells: str) -> str:
 
 
 def _interval(one: Estimate) -> str:
-    return f"{one.value:.3f} ({f'{one.lower:.3f} to {one.upper:.3f}' if wide(one[1:]) else 'no width'})"
+    return f"{one.value:.3f} ({one.within})"

@@ -9,7 +9,6 @@ import typer
 from overread_learn.applications import load
 from overread_learn.cli.app import Application, Arch, Candidates, Json, app, numbers, weights_file
 from overread_learn.cli.gathered import bars, gathered
-from overread_learn.evaluate import wide
 from overread_learn.experiment.processes import cores
 from overread_learn.printing import out, show, tabulate
 
@@ -132,7 +131,7 @@ def _lines(table: "DepthTable") -> Any:
             "labels": cell.labels,
             "trained": cell.blocks,
             "auc": f"{cell.auc.value:.3f}",
-            "95_%": f"{cell.auc.lower:.3f} to {cell.auc.upper:.3f}" if wide(cell.auc[1:]) else "no width",
+            "95_%": cell.auc.within,
             "seconds": cell.seconds,
             "core_seconds": cell.core_seconds,
             "seeds": len(cell.seeds),

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from overread_learn.depth import SCRATCH, Depth, shallowest
-from overread_learn.evaluate.bootstrap import PatientBootstrap
+from overread_learn.evaluate.bootstrap import PatientBootstrap, wide
 from overread_learn.evaluate.curves import seed_weights
 from overread_learn.evaluate.roc import macro_auc
 from overread_learn.experiment.ranks import unpacked
@@ -27,6 +27,11 @@ class Estimate(NamedTuple):
     value: float
     lower: float
     upper: float
+
+    @property
+    def within(self) -> str:
+        """The interval in words; one that has no width says so, for it would claim to be sure."""
+        return f"{self.lower:.3f} to {self.upper:.3f}" if wide((self.lower, self.upper)) else "no width"
 
     @classmethod
     def of(cls, replicates: NDArray[np.float64]) -> "Estimate":

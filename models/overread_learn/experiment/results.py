@@ -1,6 +1,6 @@
 """labels.json: what a comparison's runs say together."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -9,7 +9,7 @@ from overread_learn.evaluate.curves import Summary, summarise
 from overread_learn.experiment.material import Material
 from overread_learn.experiment.ranks import unpacked
 
-__all__ = ["results", "summaries"]
+__all__ = ["once", "results", "summaries"]
 
 REFERENCE = "random"
 _STEP = ("labels", "auc", "positives", "seconds")
@@ -28,9 +28,13 @@ def summaries(runs: Sequence[Mapping[str, Any]], material: Material, replicates:
     return summarise(table, patients, material.labels[test], reference=REFERENCE, replicates=replicates)
 
 
+def once(runs: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Return each run once: one may stand for several names."""
+    return list({(run["meaning"], run["seed"]): run for run in runs}.values())
+
+
 def results(runs: Sequence[Mapping[str, Any]], found: Mapping[str, Summary]) -> dict[str, Any]:
     """Return labels.json as docs/contracts.md has it: `strategies`, `summary`, and what they rest on."""
-    once = {(run["meaning"], run["seed"]): run for run in runs}.values()  # one run may stand for several names
     strategies: dict[str, dict[str, list[dict[str, Any]]]] = {}
     for run in sorted(runs, key=lambda run: run["seed"]):
         steps = [{name: step[name] for name in _STEP} for step in run["steps"]]
@@ -40,6 +44,6 @@ def results(runs: Sequence[Mapping[str, Any]], found: Mapping[str, Summary]) -> 
         "summary": {name: summary._asdict() for name, summary in found.items()},
         "protocol": runs[0]["protocol"] if runs else None,
         "commits": sorted({run["commit"] for run in runs}),
-        "flipped": sum(run["flipped"] for run in once),
-        "seconds": sum(step["seconds"] for run in once for step in run["steps"]),
+        "flipped": sum(run["flipped"] for run in once(runs)),
+        "seconds": sum(step["seconds"] for run in once(runs) for step in run["steps"]),
     }

@@ -2,7 +2,7 @@
 
 It runs in a process of its own, under a lease, and outside any consumer: a round takes minutes and nobody waits for it.
 A round that is killed is run again from the same labels with the same seed; a registration that was already made is
-found by its identity, so no version is registered twice.
+found by its identity, which covers settings and labels, so no training is registered twice.
 """
 
 from __future__ import annotations
@@ -107,11 +107,11 @@ class Round:
         with self._store.reading() as tx:
             current, waiting_for, number = champion(tx), pending(tx), next_round(tx)
             begun = tx.execute(select(trainer_rounds)).first() is not None
+            if waiting_for is not None or (current is None and begun):
+                return None  # rollout decides first
             said = tx.execute(select(trainer_rounds).where(trainer_rounds.c.round == number)).first()
             train, validation = teaching.labelled(tx, Split.TRAIN), teaching.labelled(tx, Split.VALIDATION)
             reason = why_not(tx, self._settings, number, train, validation)
-        if waiting_for is not None or (current is None and begun):
-            return None  # rollout decides first
         if not self._lease.take():
             return None
         with self._lease.renewed() as held:
@@ -178,10 +178,10 @@ class Round:
         except ValueError as error:
             return self._fail(task, f"stopped: trainer.depth: {error}")
         log.info("round begins", extra={"round": task.round, "labels": len(task.train), "parent": task.parent.version})
-        samples = teaching.Neighbourhoods(self._views, task.train)
         held = Held(*teaching.fixed_patches(self._views, task.validation))
         if len(set(held.labels.tolist())) < 2:  # more labels of train patients would not mend it
             return self._fail(task, "reading: one class among the validation patients' labels that have pixels")
+        samples = teaching.Neighbourhoods(self._views, task.train)
         terms = partial(recipe, self._views.application, settings, seed=seed, scratch=scratch)
         planned = curriculum.planned(settings, network, samples, beginning.known, seed)
         try:

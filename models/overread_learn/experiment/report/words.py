@@ -11,6 +11,7 @@ from overread_learn.experiment.material import Material
 from overread_learn.experiment.protocol import Protocol
 from overread_learn.experiment.report.tables import percent
 from overread_learn.experiment.report.tried import REFERENCE, Tried, missing
+from overread_learn.experiment.results import once
 
 __all__ = ["conditions", "limits", "outcome"]
 
@@ -60,8 +61,7 @@ def _count(number: int, one: str, many: str) -> str:
 
 def conditions(strategies: Sequence[Tried], material: Material, protocol: Protocol) -> list[tuple[str, str]]:
     """Say what was compared on what, as pairs of a word and a text."""
-    # One run may stand for several names.
-    runs = list({(run["meaning"], run["seed"]): run for one in strategies for run in one.runs.values()}.values())
+    runs = once(run for one in strategies for run in one.runs.values())
     seeds = sorted({seed for one in strategies for seed in one.runs})
     pools = sorted({(run["positives_in_pool"], run["pool"]) for run in runs})
     seconds = sum(step["seconds"] for run in runs for step in run["steps"])
