@@ -28,6 +28,11 @@ def warn(text: str) -> None:
     err.print(text, style="yellow", markup=False, soft_wrap=True)
 
 
+def say(text: str) -> None:
+    """Print a sentence on stdout: its words as they are, on one line however long."""
+    out.print(text, markup=False, soft_wrap=True)
+
+
 def show(facts: Any, *, as_json: bool, table: Table | None = None) -> None:
     """Print facts as JSON, or as a table for people."""
     if as_json or table is None:
@@ -44,7 +49,7 @@ def lay(table: Table) -> None:
 
 def tabulate(title: str, columns: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> Table:
     """Return a table of the named columns; what is None stays empty, and what is under ``id`` is never shortened."""
-    table = Table(title=title, title_justify="left")
+    table = Table(title=Text(title), title_justify="left")  # its words as they are, never as markup
     for column in columns:
         # An id that ends in an ellipsis names nobody.
         table.add_column(column.replace("_", " "), overflow="fold")

@@ -126,7 +126,7 @@ class Trainer(_Section):
     drift_margin: float = Field(0.01, ge=0, le=1)
     """Validation AUC by which that restart must be better to take the challenger's place."""
     recalibrate: bool = True
-    """Fit a temperature on validation patients, so that the operating point holds."""
+    """Fit a temperature on validation patients, so that a probability means the same from version to version."""
     threads: int = Field(max(1, (os.cpu_count() or 2) // 2), ge=1)
     """Half the cores: the other rooms go on meanwhile, and OpenMP on a core that is taken costs many times more."""
     seed: int = Field(0, ge=0)

@@ -146,6 +146,16 @@ def test_files_that_are_no_pool(
     assert [each.name for each in tmp_path.iterdir()] == ["pool"]
 
 
+@pytest.mark.parametrize("how", ["parquet", "one batch", "batches"])
+@pytest.mark.parametrize("twice", ["id", "logits", "score"])
+def test_a_column_that_stands_twice_is_named(tmp_path: Path, how: str, twice: str) -> None:
+    columns = {"id": ID, "logits": TWO, "score": pa.array([0.5, 0.1])}
+    names = [*columns, twice]
+    content = pa.table([columns[name] for name in names], names=names).replace_schema_metadata({"classes": "2"})
+    with pytest.raises(ValueError, match=f"pool: of a column there is one, and {twice} stands there twice"):
+        open_pool(written(tmp_path / "pool", content, how))
+
+
 @pytest.mark.parametrize("content", [b"", b"id,logits\n", b"ARROW1\0\0 and no more", b"PAR1 and no more"])
 def test_files_that_are_no_table(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "pool").write_bytes(content)

@@ -150,7 +150,8 @@ def test_coresets_distance_is_that_to_the_nearest_before_it() -> None:
 def test_a_score_that_is_a_percentile_is_called_one() -> None:
     pool = Pool.of(["a", "b"], [RNG.normal(size=(2, 2)), RNG.normal(size=(8, 2))])
     found = explain_picks(pool, ["a", "b"], "sum@.25", 2, seed=0, k_ref_m=8)
-    assert all("a percentile, for some candidates keep one patch alone" in one.sentence for one in found.values())
+    assert "the percentile of its entropy among those that keep one patch, for some keep" in found["a"].sentence
+    assert "the percentile among those with more, for some keep one patch alone" in found["b"].sentence
 
 
 def test_the_pattern_says_no_where_patches_say_no() -> None:

@@ -66,8 +66,13 @@ def test_it_is_the_least_log_loss() -> None:
         for label, m in zip(labels, rng.integers(1, 7, 40), strict=True)
     ]
 
+    # Platt's targets: each candidate in part one of the other class, n_c + 1 to 1.
+    counts = np.bincount(labels)
+    own = (counts[labels] + 1) / (counts[labels] + 2)
+
     def cost(t: float) -> float:
-        return float(log_loss(labels, [softmax(one / t).mean(axis=0) for one in logits]))
+        found = [softmax(one / t).mean(axis=0) for one in logits]
+        return float(log_loss(np.r_[labels, 1 - labels], [*found, *found], sample_weight=np.r_[own, 1 - own]))
 
     expected = minimize_scalar(cost, bounds=(0.1, 20), method="bounded").x
     assert temperature(labels, logits) == pytest.approx(expected, rel=1e-3)
@@ -76,9 +81,16 @@ def test_it_is_the_least_log_loss() -> None:
 def test_extremes_stay_finite() -> None:
     right = np.array([[1e4, -1e4], [-1e4, 1e4]])
     assert 1 / 10 <= temperature([0, 1], right) <= 10  # any would do
-    assert temperature([0, 1], right / 1e4) == pytest.approx(1 / 10, rel=1e-3)  # the surest that is allowed
     assert temperature([1, 0], right / 1e4) == pytest.approx(10, rel=1e-3)  # all wrong: the least sure
     assert softmax(right).tolist() == [[1, 0], [0, 1]]
+
+
+@pytest.mark.parametrize(("each", "classes"), [(1, 2), (10, 2), (1000, 2), (10, 3)])
+def test_what_is_all_right_becomes_as_sure_as_its_number_bears_out(each: int, classes: int) -> None:
+    labels = np.repeat(np.arange(classes), each)
+    logits = np.eye(classes)[labels] * 2.0
+    probabilities = softmax(logits / temperature(labels, logits))
+    assert probabilities.max(axis=1) == pytest.approx((each + 1) / (each + classes), abs=1e-4)
 
 
 def test_what_is_refused() -> None:

@@ -169,7 +169,7 @@ def test_a_strategy_is_held_against_the_references_runs_of_its_own_seeds() -> No
     lucky = {seed: runs["random"][seed] for seed in (2, 3)}
     found = summarise({**runs, "same": lucky}, trial.patients, trial.truth, replicates=60)["same"]
     assert found.alc_minus_random == 0
-    assert found.alc_minus_random_interval == (0, 0)
+    assert found.alc_minus_random_interval is None, "all draws say 0"
     assert found.ratio_to_random == 1
 
 
@@ -208,3 +208,24 @@ def test_how_much_the_intervals_of_few_seeds_hold(seeds: int, held: float) -> No
     truths = np.random.default_rng(seeds).normal(size=(seeds, 4000))
     lower, upper = np.quantile(seed_weights(range(seeds), 1000, 0)[1:] @ truths, [0.025, 0.975], axis=0)
     assert ((lower <= 0) & (upper >= 0)).mean() == pytest.approx(held, abs=0.03)
+
+
+def test_one_test_patient_of_a_class_tells_no_interval() -> None:
+    trial = Trial()
+    alone = np.where(trial.truth == 1, "p", trial.patients)
+    runs = trial.runs(STRENGTHS)
+    for summary in summarise(runs, alone, trial.truth, replicates=50).values():
+        intervals = {name: value for name, value in summary._asdict().items() if name.endswith("_interval")}
+        assert len(intervals) == 5
+        assert not any(intervals.values())
+    one = summarise({"random": {0: runs["random"][0]}}, alone, trial.truth, replicates=50)["random"]
+    assert one.alc == pytest.approx(alc(BUDGETS, [macro_auc(trial.truth, scores) for _, scores in runs["random"][0]]))
+
+
+def test_draws_that_all_say_the_same_are_no_interval() -> None:
+    trial = Trial()
+    right = {seed: [(labels, trial.truth.astype(float)) for labels in BUDGETS] for seed in range(2)}
+    found = summarise({**trial.runs({"random": STRENGTHS["random"]}), "right": right}, trial.patients, trial.truth)
+    assert (found["right"].alc, found["right"].alc_interval) == (1, None)
+    assert found["right"].alc_minus_random_interval is not None
+    assert found["right"].ratio_interval is None, "the first labels reach it, whoever is drawn"

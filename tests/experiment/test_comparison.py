@@ -119,8 +119,25 @@ def test_the_runs_that_are_published_can_be_gone_on_with(tmp_path: Path, pool: s
     application = load(tmp_path / "chest.toml" if pool.startswith("chest") else "fundus-microaneurysm")
     protocol = Protocol(**{**rules, "budgets": tuple(rules["budgets"]), "application": application.to_json()})
     found = Comparison(protocol, tmp_path, None, raw, ["random", "auto"], [0, 1, 2, 3, 4]).read()
-    assert len(found) == len(made) + 5  # each by its own name, and `acft` by that of `auto` too
+    assert len(found) == len(made) + 5  # each by its own name, and what `auto` stands for by that name too
     assert ("random", 0) in found
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [("entropy@.25", "entropy@0.25"), ("entropy+badge", "entropy+badge5"), ("margin", "random:margin")],
+)
+def test_one_strategy_spelt_twice_is_refused(tmp_path: Path, protocol: Protocol, one: str, other: str) -> None:
+    with pytest.raises(ValueError, match="are one strategy: leave one out") as caught:
+        Comparison(protocol, tmp_path, None, tmp_path, ["random", one, other], [0])
+    assert str(caught.value).startswith(f"{one} and {other} ")
+
+
+def test_what_a_name_is_built_of_is_spelt_out(tmp_path: Path, protocol: Protocol) -> None:
+    assert meaning("random:acft") == f"random:{meaning('acft')}"
+    assert meaning("acft:badge") == f"{meaning('acft')}:badge"
+    comparison = kept(tmp_path, protocol, strategy="random:acft", meaning="random:acft")  # as an older version wrote it
+    assert ("random:acft", 0) in comparison.read()
 
 
 def test_two_names_for_one_strategy_are_one_run(material_folder: Path, tmp_path: Path, protocol: Protocol) -> None:

@@ -99,3 +99,11 @@ def test_the_rule_takes_the_shallowest_within_one_standard_error(table: DepthTab
 def test_an_interval_of_no_width_says_so() -> None:
     assert Estimate(0.9, 0.8, 0.95).within == "0.800 to 0.950"
     assert Estimate(1.0, 1.0, 1.0).within == "no width"
+
+
+def test_a_file_that_lacks_its_scores_is_said() -> None:
+    whole = facts()
+    bare = [{name: value for name, value in row.items() if name != "ranks"} for row in whole["findings"]]
+    for broken in ({"findings": whole["findings"]}, {**whole, "findings": bare}):
+        with pytest.raises(ValueError, match="lacks its test set, or a finding its scores"):
+            DepthTable(broken)

@@ -52,6 +52,23 @@ def darken(file: Path) -> None:
     Image.fromarray(dark).save(file)
 
 
+def test_what_was_copied_in_part_is_gathered_anew(gathered: Gathered) -> None:
+    before = everything(gathered())
+    (pieces,) = gathered.kept.glob("pieces-*.bin")
+    table = gathered.kept / "material.json"
+    for content in (pieces.read_bytes()[:-8], b""):
+        pieces.write_bytes(content)
+        assert everything(gathered()) == before
+        assert gathered.read == 20
+        (pieces,) = gathered.kept.glob("pieces-*.bin")
+    for content in (b"", b"[]", b"{"):
+        table.write_bytes(content)
+        assert everything(gathered()) == before
+        assert gathered.read == 20
+    gathered()
+    assert gathered.read == 0
+
+
 def test_images_that_changed_are_gathered_anew(gathered: Gathered) -> None:
     first = gathered()
     before = everything(first)

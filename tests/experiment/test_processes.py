@@ -1,4 +1,4 @@
-"""Processes that work for another one: none outlives it."""
+"""Processes that work for another one: none outlives it, and none ends without a word."""
 
 from __future__ import annotations
 
@@ -8,6 +8,10 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+
+import pytest
+
+from overread_learn.experiment.processes import WorkerEnded, spread
 
 PARENT = """
 import os, sys, time
@@ -54,3 +58,26 @@ def runs(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except OSError:
         return False
+
+
+def nothing() -> None:
+    pass
+
+
+def after(file: str) -> str:
+    """Return when somebody says so: it waits for a file."""
+    until = time.monotonic() + 60
+    while not Path(file).exists() and time.monotonic() < until:
+        time.sleep(0.05)
+    return "heard" if Path(file).exists() else "never"
+
+
+def test_there_is_time_for_news_while_a_job_runs(tmp_path: Path) -> None:
+    file = tmp_path / "news"
+    ((_, said),) = spread(after, [(str(file),)], 1, nothing, file.touch)
+    assert said == "heard"
+
+
+def test_a_worker_that_is_ended_is_one_clear_error() -> None:
+    with pytest.raises(WorkerEnded, match=r"ended from outside, .* what is done is kept; go on with --resume"):
+        list(spread(os.kill, [(os.getpid(), 0), (0, signal.SIGKILL)], 1, os.setsid))

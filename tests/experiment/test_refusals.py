@@ -5,13 +5,14 @@ from __future__ import annotations
 from hashlib import sha256
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 from experiment.conftest import TOML
 from experiment.console import Console
 from overread_learn.applications import load
-from overread_learn.nets import build, to_bytes
+from overread_learn.nets import application_of, build, from_bytes, to_bytes
 
 FAULTS = [
     (("--training", "foo"), "--training: unknown 'foo'; known are RFT(LQ), AFT(LQ)"),
@@ -185,3 +186,30 @@ def test_export_of_an_older_model_asks_for_its_application(learn: Console, dots:
     words = ("export", tmp_path / "old.pt", tmp_path / "model.onnx")
     assert "name it by --application" in learn(*words).err
     assert learn(*words, "--application", dots / "dots.toml").code == 0
+
+
+def test_export_says_what_is_wrong_with_its_file_or_the_network(learn: Console, network: Path, tmp_path: Path) -> None:
+    model = network / "model.pt"
+    assert f"{tmp_path} is a folder" in learn("export", model, tmp_path).err
+    assert f"{tmp_path / 'none'}: there is no such folder" in learn("export", model, tmp_path / "none" / "m.onnx").err
+    broken = from_bytes(model.read_bytes())
+    with torch.no_grad():
+        next(broken.parameters())[0] = torch.nan
+    (tmp_path / "broken.pt").write_bytes(to_bytes(broken, application_of(model.read_bytes())))
+    said = learn("export", tmp_path / "broken.pt", tmp_path / "model.onnx")
+    assert said.code == 2
+    assert "the network is broken: net.features.0.weight is not finite everywhere" in said.err
+    assert not (tmp_path / "model.onnx").exists()
+
+
+def test_export_writes_a_network_as_it_serves(learn: Console, network: Path, tmp_path: Path) -> None:
+    from overread_learn.scoring import Scorer  # noqa: PLC0415 - ONNX Runtime
+
+    content = (network / "model.pt").read_bytes()
+    patches = np.random.default_rng(0).normal(size=(2, 3, 32, 32)).astype(np.float32)
+    found = []
+    for temperature in (1.0, 4.0):
+        (tmp_path / "m.pt").write_bytes(to_bytes(from_bytes(content), application_of(content), temperature=temperature))
+        assert learn("export", tmp_path / "m.pt", tmp_path / "m.onnx").code == 0
+        found.append(Scorer(tmp_path / "m.onnx").logits(patches))
+    assert np.allclose(found[0], 4 * found[1], atol=1e-6)

@@ -49,6 +49,7 @@ def made(folder: Path, **patients: str) -> CandidateSet:
         ({"validation": "001"}, 2, "too few validation patients: each class needs 2, and .* 2 negative, 1 positive"),
         ({"validation": "0011"}, 2, "too few test patients: each class needs 2, and .* 1 negative, 1 positive"),
         ({"test": "0"}, 1, "the test patients' labels are all of one class"),
+        ({"test": ""}, 1, "no test patient has a label"),
         ({"test": "02"}, 1, "a label is 2"),
     ],
 )

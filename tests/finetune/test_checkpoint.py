@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from finetune.toys import RECIPE, Toy, same, validation
-from overread_learn.depth import finetune_last
+from overread_learn.depth import cache, finetune_last
 from overread_learn.finetune import EpochReport, Fitted, OtherTraining, finetune
 from overread_learn.nets import Classifier, build
 
@@ -52,17 +52,30 @@ def test_killed_and_resumed_equals_uninterrupted(
     assert [path.name for path in tmp_path.iterdir()] == ["round"]  # no partial file
 
 
-def test_it_goes_on_with_as_many_threads_as_it_began_with(parent: Classifier, tmp_path: Path) -> None:
+def test_it_goes_on_with_as_many_threads_as_it_began_with(
+    parent: Classifier, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     before = torch.get_num_threads()
+    seen: list[int] = []
+
+    def features(*given: object) -> object:
+        seen.append(torch.get_num_threads())
+        return compute(*given)
+
+    compute = cache.features
+    monkeypatch.setattr(cache, "features", features)
     try:
         torch.set_num_threads(2)
         kill_after(1, parent, tmp_path / "round")
         torch.set_num_threads(1)  # another machine: sums in another order, and a model that no training makes
         finetune(parent, TRAIN, validation(4), SHORT, checkpoint=tmp_path / "round")
         assert torch.get_num_threads() == 2
+        torch.set_num_threads(2)
+        finetune_last(parent, 1, TRAIN, validation(4), SHORT, checkpoint=tmp_path / "head")
         torch.set_num_threads(1)
-        finetune_last(parent, None, TRAIN, validation(4), SHORT, checkpoint=tmp_path / "round")
-        assert torch.get_num_threads() == 2
+        seen.clear()
+        finetune_last(parent, 1, TRAIN, validation(4), SHORT, checkpoint=tmp_path / "head")
+        assert set(seen) == {2}, "the features are those of before"
     finally:
         torch.set_num_threads(before)
 
@@ -108,3 +121,24 @@ def test_what_is_no_checkpoint_is_said_and_kept(content: object, tmp_path: Path)
     with pytest.raises(ValueError, match="round is no checkpoint"):
         finetune(build("squeezenet1_1", 2, None, seed=0), TRAIN, validation(4), SHORT, checkpoint=path)
     assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize("part", ["model", "optimizer", "schedule", "rng", "torch", "history", "best", "cuda"])
+@pytest.mark.parametrize("wrong", ["gone", "another"])
+def test_a_checkpoint_that_lacks_a_part_is_of_no_training(part: str, wrong: str, tmp_path: Path) -> None:
+    parent, path = build("squeezenet1_1", 2, None, seed=0), tmp_path / "round"
+    kill_after(1, parent, path)
+    kept = torch.load(path, weights_only=True)
+    torch.save({**kept, part: "{}"} if wrong == "another" else {k: v for k, v in kept.items() if k != part}, path)
+    with pytest.raises(OtherTraining, match="round lacks a part, or holds it wrong: remove it, or name another file"):
+        finetune(parent, TRAIN, validation(4), SHORT, checkpoint=path)
+
+
+def test_a_damaged_checkpoint_is_of_no_training(tmp_path: Path) -> None:
+    parent, path = build("squeezenet1_1", 2, None, seed=0), tmp_path / "round"
+    kill_after(1, parent, path)
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 0x40  # in the midst of some weight
+    path.write_bytes(content)
+    with pytest.raises(OtherTraining, match=r"round is damaged: .* does not match its checksum; remove it"):
+        finetune(parent, TRAIN, validation(4), SHORT, checkpoint=path)

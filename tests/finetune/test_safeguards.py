@@ -37,6 +37,7 @@ def test_recalibration_undoes_what_made_the_network_too_sure() -> None:
     assert t_of_surer / t == pytest.approx(5, rel=0.01)
     assert np.allclose(probabilities(fair, held_out[0]), probabilities(again, held_out[0]), atol=1e-3)
     assert loss(held_out[1], probabilities(fair, held_out[0])) <= loss(held_out[1], probabilities(model, held_out[0]))
+    assert same(model, build("squeezenet1_1", 2, None, seed=2)), "the next round goes on from it"
 
 
 def test_the_head_carries_what_was_fitted() -> None:

@@ -76,7 +76,21 @@ def test_equal_seeds_give_equal_weights(parent: Classifier) -> None:
 def test_dropout_is_seeded_too() -> None:
     model = build("squeezenet1_1", 2, None, seed=0)
     recipe = replace(RECIPE, epochs=1)
-    assert same(finetune(model, TRAIN, validation(), recipe).model, finetune(model, TRAIN, validation(), recipe).model)
+    one = finetune(model, TRAIN, validation(), recipe).model
+    torch.rand(7)  # whatever else the process draws
+    assert same(one, finetune(model, TRAIN, validation(), recipe).model)
+
+
+def test_batches_of_one_are_of_two() -> None:
+    small = build("resnet18", 2, None, seed=0)  # whose batch norm can't learn from one value a channel
+    one, two = (finetune(small, Toy(np.arange(4) % 2), None, replace(RECIPE, epochs=1, batch=n)).model for n in (1, 2))
+    assert same(one, two)
+
+
+def test_a_candidate_without_patches_is_said_before_anything_is_learnt(parent: Classifier) -> None:
+    patches, truth = validation(4)
+    with pytest.raises(ValueError, match="a validation candidate has no patches"):
+        finetune(parent, TRAIN, ([patches[0][:0], *patches[1:]], truth), RECIPE)
 
 
 def test_rates_by_role(parent: Classifier) -> None:

@@ -33,3 +33,10 @@ def test_in_a_terminal_cells_are_folded_not_cut(monkeypatch: pytest.MonkeyPatch)
     assert "…" not in said
     cells = "".join(line.split("│")[1].strip() for line in said.splitlines() if line.startswith("│"))
     assert cells == "".join(IDS)
+
+
+def test_brackets_in_a_name_are_no_markup(capsys: pytest.CaptureFixture[str]) -> None:
+    folder = "/data/X[/b][red]" + "x" * 100
+    printing.say(f"{folder}/labels.json is written")
+    show([], as_json=False, table=tabulate(folder, ("c" * 200,), []))
+    assert capsys.readouterr().out.count(folder) == 2

@@ -22,6 +22,7 @@ from overread_learn.nets import (
     build,
     check_input,
     from_bytes,
+    temperature_of,
     to_bytes,
 )
 from overread_learn.nets.weights import imagenet, read, unpack
@@ -133,7 +134,7 @@ def test_whatever_breaks_in_a_file_is_no_traceback() -> None:
             try:
                 unpack(bytes(bad), "it")
             except ValueError as error:
-                broken += str(error).startswith("it is not in PyTorch's format")
+                broken += str(error).startswith(("it is not in PyTorch's format", "it is damaged"))
     assert broken > 1000
 
 
@@ -162,6 +163,31 @@ def test_another_networks_weights_are_a_line_and_not_one_a_tensor(tmp_path: Path
         ValueError, match=r"classifier\.1\.weight is \(2, 512, 1, 1\) rather than \(3, 512, 1, 1\) and 1"
     ):
         from_bytes(saved({"arch": "squeezenet1_1", "classes": 3, "state_dict": theirs}))
+
+
+@pytest.mark.parametrize("classes", [10**12, 1001])
+def test_more_classes_than_any_layer_has_outputs_are_refused_before_it_is_built(classes: int) -> None:
+    theirs = {**Classifier("squeezenet1_1", 2).state_dict()}
+    with pytest.raises(ValueError, match=rf"model\.pt has no layer of {classes} classes"):
+        from_bytes(saved({"arch": "squeezenet1_1", "classes": classes, "state_dict": theirs}), "model.pt")
+
+
+def test_a_damaged_network_is_refused() -> None:
+    content = bytearray(to_bytes(build("squeezenet1_1", 2, None, seed=0)))
+    content[len(content) // 2] ^= 0x40
+    with pytest.raises(ValueError, match=r"^model\.pt is damaged: .* does not match its checksum$"):
+        from_bytes(bytes(content), "model.pt")
+
+
+def test_the_temperature_is_kept_and_the_weights_are_as_they_are() -> None:
+    model = build("squeezenet1_1", 2, None, seed=0)
+    content = to_bytes(model, temperature=2.5)
+    assert (temperature_of(content), temperature_of(to_bytes(model))) == (2.5, 1)
+    kept = from_bytes(content).state_dict()
+    assert all(torch.equal(value, kept[name]) for name, value in model.state_dict().items())
+    for wrong in (0.0, -1.0, float("nan"), "hot"):
+        with pytest.raises(ValueError, match=r"model\.pt has the temperature .*, where a number above 0 is needed"):
+            temperature_of(saved({"temperature": wrong}), "model.pt")
 
 
 def test_weights_from_before_batch_norms_counted_still_load(tmp_path: Path) -> None:

@@ -23,7 +23,8 @@ from overread.trainer import round as rounds
 from overread.trainer.labels import Neighbourhoods, fixed_patches, labelled
 from overread_learn.acquisition.strategy import ALIASES
 from overread_learn.evaluate import auc
-from overread_learn.nets import WeightsUnavailable, build, from_bytes
+from overread_learn.finetune import cooled
+from overread_learn.nets import WeightsUnavailable, build, from_bytes, temperature_of
 from overread_learn.patches import cut
 from overread_learn.scoring import Scorer, probability
 from trainer.room import Room
@@ -58,11 +59,16 @@ def test_a_round_learns_registers_and_says_so(room: Room) -> None:
     assert (said.labels, said.strategy) == (24, "auto")
     row = room.row(1)
     assert (row.state, row.version, row.sha256, row.parent, row.labels) == ("registered", 2, said.sha256, 1, 24)
-    content, trained = room.registry.fetch(2), room.registry.fetch(2, WEIGHTS_FILE)
+    content, trained, version = (
+        room.registry.fetch(2),
+        room.registry.fetch(2, WEIGHTS_FILE),
+        room.registry.versions()[0],
+    )
     assert content is not None
     assert trained is not None
     assert hashlib.sha256(content).hexdigest() == said.sha256 != parent.sha256
-    scorer, model = Scorer(content), from_bytes(trained)
+    assert float(version.tags["temperature"]) == pytest.approx(temperature_of(trained), rel=1e-3) != 1
+    scorer, model = Scorer(content), cooled(from_bytes(trained), temperature_of(trained))
     found = []
     for place in places:
         view = room.archive.views().at(place)
@@ -74,7 +80,6 @@ def test_a_round_learns_registers_and_says_so(room: Room) -> None:
     assert auc([1, 0] * 6, found) == pytest.approx(said.auc_validation, abs=1e-6)
     assert said.auc_validation is not None
     assert said.auc_validation > 0.9, "nothing was learnt from pictures that a child tells apart"
-    version = room.registry.versions()[0]
     assert version.tags["labels_sha256"] == row.labels_sha256
     assert version.tags["parent_sha256"] == parent.sha256
     assert (version.tags["strategy"], version.tags["chooses"]) == ("auto", ALIASES["auto"])

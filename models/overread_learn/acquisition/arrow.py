@@ -135,6 +135,9 @@ def _rewritten(
 
 def _classes(schema: Any) -> int:
     """Return the number of classes that a schema states; raises ValueError where it isn't a pool's."""
+    twice = sorted({name for name in schema.names if schema.names.count(name) > 1})
+    if twice:
+        raise ValueError(f"of a column there is one, and {', '.join(twice)} stands there twice")
     columns = {name: schema.field(name).type for name in schema.names}
     said = (schema.metadata or {}).get(CLASSES.encode(), b"").decode()
     if not {ID, LOGITS} <= set(columns):

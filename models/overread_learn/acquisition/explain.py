@@ -115,7 +115,9 @@ def explain_picks(
         if pick is not None:
             parts = [f"pick {pick.rank + 1} of {len(spent.picks)}"]
             if percentile:
-                parts.append(f"its score {pick.score:.3g} a percentile, for some candidates keep one patch alone")
+                alone = majority(chosen.alpha, len(pool.of_candidate(place[each]))) == 1
+                among_whom = "of its entropy among those that keep one patch" if alone else "among those with more"
+                parts.append(f"its score {pick.score:.3g} the percentile {among_whom}, for some keep one patch alone")
             parts += _lot(chosen, pick)
         parts += filter(None, [among(chosen, grounds, None if pick is None else pick.rank)])
         if reference:

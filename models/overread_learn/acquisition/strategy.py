@@ -81,7 +81,7 @@ class Strategy:
 
         What looks at them goes by its measure alone, or at random where it has none; so does a cold start.
         """
-        cold, _, rest = (_blind(part) for part in meaning(self.name).rpartition(":"))
+        cold, _, rest = (_blind(part) for part in ALIASES.get(self.name, self.name).rpartition(":"))
         return strategy(rest if cold in {"", rest} else f"{cold}:{rest}")
 
 
@@ -141,8 +141,11 @@ STRATEGIES: Mapping[str, str] = MappingProxyType(
 
 
 def meaning(name: str) -> str:
-    """Return the sentence of the grammar that a name stands for: `auto` has meant others before."""
-    return ALIASES.get(name, name)
+    """Return the sentence of the grammar that a name stands for: `auto` has meant others before.
+
+    So has what a name is built of: each part of ``COLD:REST`` is spelt out.
+    """
+    return ":".join(ALIASES.get(part, part) for part in ALIASES.get(name, name).split(":"))
 
 
 def strategy(name: str) -> Strategy:
@@ -150,7 +153,7 @@ def strategy(name: str) -> Strategy:
 
     Raises ValueError on anything else; the message lists the names.
     """
-    cold, colon, rest = meaning(name).rpartition(":")
+    cold, colon, rest = ALIASES.get(name, name).rpartition(":")
     match = _NAME.fullmatch(ALIASES.get(rest, rest))
     if match is None or (colon and not cold):
         raise _unknown(name)

@@ -177,7 +177,7 @@ def table(name: str, facts: Mapping[str, Any]) -> str:
         aucs = " ".join(f"{sum(step['auc'] for step in same) / len(same):.3f}".removeprefix("0") for same in steps)
         positives = sum(step["positives"] for step in steps[-1]) / len(seeds)
         low, high = row["ratio_interval"]
-        less, more = row["alc_minus_random_interval"]
+        less, more = row["alc_minus_random_interval"]  # of sets with many test patients: there is one
         reach = "never" if row["labels_to_reach"] is None else f"{row['labels_to_reach']:.0f}"
         ratio = f"{_number(row['ratio_to_random'])} ({_number(low)} to {_number(high)})"
         cells = (f"`{strategy}`", str(len(seeds)), aucs, f"{positives:.0f}", reach, ratio, f"{row['alc']:.4f}")

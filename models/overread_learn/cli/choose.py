@@ -52,7 +52,7 @@ LabelledEmbeddings = Annotated[
         show_default=False,
     ),
 ]
-Seed = Annotated[int, typer.Option(min=0, help="Fixes what is left to chance.")]
+Seed = Annotated[int, typer.Option(min=0, max=2**63 - 1, help="Fixes what is left to chance.")]
 Patches = Annotated[int | None, typer.Option(min=1, help="The application's nominal m; the commonest if left out.")]
 Reference = Annotated[
     bool,

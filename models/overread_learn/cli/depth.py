@@ -10,7 +10,7 @@ from overread_learn.applications import load
 from overread_learn.cli.app import Application, Arch, Candidates, Json, app, numbers, weights_file
 from overread_learn.cli.gathered import bars, gathered
 from overread_learn.experiment.processes import cores
-from overread_learn.printing import out, show, tabulate
+from overread_learn.printing import say, show, tabulate
 
 if TYPE_CHECKING:
     from overread_learn.experiment.depth_table import DepthTable
@@ -111,8 +111,8 @@ def depth(
             for depth in sorted(set(taken.values())):
                 seeds_of_it = ", ".join(str(seed) for seed, at in taken.items() if at == depth)
                 blocks = table.cell(share, depth).blocks
-                out.print(f"{share} %: enough is depth {depth}, {blocks} (seeds {seeds_of_it})", soft_wrap=True)
-        out.print(f"{study.file} holds {len(plain)} findings", soft_wrap=True)
+                say(f"{share} %: enough is depth {depth}, {blocks} (seeds {seeds_of_it})")
+        say(f"{study.file} holds {len(plain)} findings")
 
 
 def _run(study: "DepthStudy") -> None:

@@ -11,6 +11,7 @@ from overread_learn.cli.app import Candidates, Json, app
 from overread_learn.cli.looked_at import Counted, counted, lesions
 from overread_learn.evaluate.verdict import REPLICATES, SHARES, LookedAt, verdict
 from overread_learn.experiment.candidate_set import read
+from overread_learn.experiment.taught import taught
 from overread_learn.printing import err, lay, show, tabulate, warn
 from overread_learn.scoring import Scorer, softmax
 
@@ -50,6 +51,8 @@ def evaluate(
 
     if page and not page.parent.is_dir():  # said before the scoring, which takes its time
         raise FileNotFoundError(f"--page: there is no folder {page.parent}")
+    if page and page.is_dir():
+        raise IsADirectoryError(f"--page: {page} is a folder")
     found = read(candidates)
     looked_at = counted(found, images, missed)
     scorer = Scorer(model)
@@ -65,7 +68,11 @@ def evaluate(
             REPLICATES,
         )
     facts["images_without_candidate"] = looked_at.without
+    tested = {row.patient for row in scores.rows}
+    facts["patients_learnt_from"] = taught(model).known(tested)
     notes = list(_notes(facts, looked_at))
+    if facts["patients_learnt_from"]:
+        notes.insert(0, f"{facts['patients_learnt_from']} of the {len(tested)} test patients have taught this model.")
     for note in notes:
         warn(note)
     tables = [(str(model), list(_rows(facts)))]

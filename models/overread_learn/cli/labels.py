@@ -18,8 +18,8 @@ from overread_learn.experiment.comparison import Progress as News
 from overread_learn.experiment.material import Material
 from overread_learn.experiment.oracle import MARKS
 from overread_learn.experiment.processes import cores
-from overread_learn.experiment.protocol import Protocol
-from overread_learn.printing import out, show, tabulate, warn
+from overread_learn.experiment.protocol import Protocol, pool_of
+from overread_learn.printing import say, show, tabulate, warn
 
 DEFAULT = "random,auto,margin"
 """With three seeds and 400 labels a first look that takes minutes; a result wants five seeds, and more of both."""
@@ -84,6 +84,8 @@ def labels(
     _say_alone(names, min(patches, chosen.patches))
     file = weights_file(arch, weights)
     build(arch, len(chosen.classes), file, seed=0)  # raises what is wrong with the weights
+    if raw and raw.exists() and not raw.is_dir():
+        raise NotADirectoryError(f"--raw: {raw} is a file")
     comparison = Comparison(
         Protocol(
             application=chosen.to_json(),
@@ -112,6 +114,8 @@ def labels(
             f"No label of a train patient is {' or '.join(missing)}: what has a cold start (auto, margin, badge) goes "
             "by that in every round, for it ends when each class has a label."
         )
+    for seed in range(seeds):  # raises what can't be, before a run begins
+        pool_of(material.labels, material.test, prevalence, seed)
     found = replace(comparison.protocol, material=material.digest, images_sha256=material.images_sha256)
     comparison = replace(comparison, protocol=found)
     if comparison.read() and not resume:
@@ -131,7 +135,7 @@ def labels(
     ]
     show(said, as_json=as_json, table=tabulate("labels", columns, rows))
     if not as_json:
-        out.print(f"{out_folder / 'labels.json'} and {out_folder / 'report.html'} are written")
+        say(f"{out_folder / 'labels.json'} and {out_folder / 'report.html'} are written")
 
 
 def _without_random(facts: dict[str, Any]) -> dict[str, Any]:
@@ -177,6 +181,11 @@ def _run(comparison: Comparison, workers: int) -> None:
 
         def on_progress(news: News) -> None:
             key = (news.strategy, news.seed)
+            if not news.strategy:
+                under_way[key] = progress.add_task("features of all candidates", total=None)
+                return
+            if ("", 0) in under_way:
+                progress.remove_task(under_way.pop(("", 0)))
             if news.done:
                 progress.advance(whole)
                 if key in under_way:

@@ -50,7 +50,7 @@ def finetune(
         ),
     ] = "own",
     epochs: Annotated[int | None, typer.Option(min=1, help="The application's if left out.")] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Fixes what is left to chance.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=2**63 - 1, help="Fixes what is left to chance.")] = 0,
     out_folder: Annotated[
         Path, typer.Option("--out", help="Where model.pt, model.onnx and finetune.json go.", metavar="DIR")
     ],
@@ -60,11 +60,13 @@ def finetune(
     """Fine-tune a network on the train patients' labels; the epoch is chosen on the validation patients.
 
     A training that was broken off goes on with `--resume`, bit for bit; a model that is done is never written over.
+    Whom it learnt from stands in finetune.json beside it: a later round with --parent holds none of them out.
 
     Example: `overread-learn finetune --candidates set --weights squeezenet1_1.pth --out build/model`, and a round later
     `overread-learn finetune --candidates more --parent build/model/model.pt --depth 2 --out build/next`
     """
     from overread_learn.experiment.depths import held, train  # noqa: PLC0415 - `--help` does not wait for torch
+    from overread_learn.experiment.taught import NOBODY, taught  # noqa: PLC0415
     from overread_learn.experiment.training_folder import SEARCH, TrainingFolder, depth_of  # noqa: PLC0415
     from overread_learn.finetune.rates import check_rates, recipe  # noqa: PLC0415
     from overread_learn.nets import build, check_input, from_bytes, to_bytes  # noqa: PLC0415
@@ -82,7 +84,9 @@ def finetune(
     check_input(model.arch, model.classes, chosen.input_px)
     work = TrainingFolder(out_folder, model, blocks)
     work.check(resume=resume)
+    whom = taught(parent) if parent else NOBODY
     material = gathered(candidates, chosen, out_folder / "material", held_out=2 if blocks == SEARCH else 1)
+    whom = whom.then(material.sides())
     samples, validation = train(material), held(material)
     phase = ("later" if parent else "scratch" if model.at_random else "first") if rates == "papers" else None
     terms = recipe(chosen, seed=seed, random_start=model.at_random, phase=phase, epochs=epochs)
@@ -109,11 +113,13 @@ def finetune(
             "labels": len(samples),
             **found,
             "started_from": digest_of(parent or file),
+            "weights_sha256": digest_of(out_folder / "model.pt"),
             "sha256": _export(fitted.model, chosen, out_folder / "model.onnx"),
             "commit": commit(),
             "training": training,
         }
-        write(work.facts, {**facts, "history": [asdict(report) for report in fitted.history]})
+        history = [asdict(report) for report in fitted.history]
+        write(work.facts, {**facts, "history": history, **whom.facts()})
         work.clear()
     rows = [{"field": name, "value": value} for name, value in facts.items() if not isinstance(value, list)]
     show(facts, as_json=as_json, table=tabulate(str(out_folder), ("field", "value"), rows))
@@ -127,10 +133,12 @@ def _check_export(facts: Mapping[str, Any], folder: Path, chosen: AnApplication)
     from overread_learn.nets import from_bytes  # noqa: PLC0415 - torch
 
     network, file = folder / "model.pt", folder / "model.onnx"
-    if file.exists() and network.exists() and digest_of(file) == facts["sha256"]:
-        return
     if not network.exists():
         raise ValueError(f"{network} is gone: remove {folder / 'finetune.json'} to train again, or name another --out")
+    if facts.get("weights_sha256", digest_of(network)) != digest_of(network):  # an older version did not say
+        raise ValueError(f"{network} is not what was trained here: put that back, or name another --out")
+    if file.exists() and digest_of(file) == facts["sha256"]:
+        return
     anew = folder / "anew.onnx"
     made = _export(from_bytes(network.read_bytes(), str(network)), chosen, anew)
     if made != facts["sha256"]:
@@ -179,10 +187,12 @@ def export(
 
     Example: `overread-learn export build/model/model.pt model.onnx`
     """
-    from overread_learn.nets import application_of, from_bytes  # noqa: PLC0415 - `--help` does not wait for torch
+    from overread_learn.finetune import cooled  # noqa: PLC0415 - `--help` does not wait for torch
+    from overread_learn.nets import application_of, from_bytes, temperature_of  # noqa: PLC0415
 
     content = model.read_bytes()
     network, own = from_bytes(content, str(model)), application_of(content, str(model))
+    network = cooled(network, temperature_of(content, str(model)))  # as it serves
     chosen = own if application is None else load(application)
     if chosen is None:
         raise ValueError(f"{model} is of a version that did not keep its application: name it by --application")
@@ -191,6 +201,8 @@ def export(
             f"{model} learnt {own.name}, and {application} cuts its patches in another way ({_differences(own, chosen)}"
             "): leave --application out, or add --other-application"
         )
+    if file.is_dir() or not file.parent.is_dir():
+        raise ValueError(f"{file} is a folder" if file.is_dir() else f"{file.parent}: there is no such folder")
     digest = _export(network, chosen, file)
     if as_json:
         show({"file": str(file), "sha256": digest, "application": chosen.name, "arch": network.arch}, as_json=True)

@@ -1,6 +1,7 @@
 """Whether a probability means what it says, and the temperature that makes it so.
 
-Reliability and temperature after Guo et al., "On Calibration of Modern Neural Networks", ICML 2017.
+Reliability and temperature after Guo et al., "On Calibration of Modern Neural Networks", ICML 2017; what it is fitted
+to after Platt, "Probabilistic outputs for support vector machines", Advances in Large Margin Classifiers, 1999, 2.2.
 """
 
 from collections.abc import Sequence
@@ -13,7 +14,7 @@ from scipy.optimize import minimize_scalar
 __all__ = ["HOTTEST", "Bin", "brier", "ece", "reliability", "temperature"]
 
 HOTTEST = 10.0
-"""Temperatures are sought in 1/10..10: labels that are all predicted right would ask for 0."""
+"""Temperatures are sought in 1/10..10."""
 
 
 class Bin(NamedTuple):
@@ -73,19 +74,26 @@ def brier(labels: ArrayLike, probabilities: ArrayLike) -> float:
 
 
 def temperature(labels: ArrayLike, logits: Sequence[NDArray[np.floating]] | NDArray[np.floating]) -> float:
-    """Return the temperature T of the least mean -log p of the label, p a candidate's mean softmax(logits / T).
+    """Return the temperature T of the least mean cross-entropy, p a candidate's mean softmax(logits / T).
 
     ``labels`` (n,) are 0..C-1, ``logits`` one (m_i, C) a candidate, or (n, C). Above 1 the network was too sure of
     itself, below 1 not sure enough. T lies in 1/10..10. Raises ValueError on other shapes or values.
+
+    A label of which there are n_c counts as (n_c + 1) / (n_c + C) of it and 1 / (n_c + C) of each other class: for two
+    classes Platt's targets. Few candidates that are all predicted right would ask for a T of 0 otherwise, and for
+    probabilities of 0 and 1 that nothing bears out.
     """
     stacked, starts, sizes = _stacked(logits)
-    marks, _ = _checked(labels, np.full((len(sizes), stacked.shape[1]), 1 / stacked.shape[1]))
-    own = np.repeat(marks, sizes)
+    classes = stacked.shape[1]
+    marks, _ = _checked(labels, np.full((len(sizes), classes), 1 / classes))
+    beside = 1 / (np.bincount(marks, minlength=classes)[marks] + classes)  # (n,): what each other class counts
+    targets = beside[:, np.newaxis] + np.eye(classes)[marks] * (1 - classes * beside)[:, np.newaxis]
 
     def cost(log_t: float) -> float:
         scaled = stacked / np.exp(log_t)
-        of_label = scaled[np.arange(len(own)), own] - np.logaddexp.reduce(scaled, axis=1)
-        return float(np.mean(np.log(sizes) - np.logaddexp.reduceat(of_label, starts)))
+        of_patches = scaled - np.logaddexp.reduce(scaled, axis=1, keepdims=True)
+        found = np.logaddexp.reduceat(of_patches, starts, axis=0) - np.log(sizes)[:, np.newaxis]
+        return -float((targets * found).sum(axis=1).mean())
 
     # One patch a candidate has one minimum; a mean over patches may have more: look everywhere, then closely.
     grid = np.linspace(-np.log(HOTTEST), np.log(HOTTEST), 61)

@@ -13,7 +13,7 @@ from typing import Literal, NamedTuple, get_args
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from overread_learn.evaluate.bootstrap import PatientBootstrap
+from overread_learn.evaluate.bootstrap import PatientBootstrap, wide
 from overread_learn.evaluate.roc import macro_auc
 
 __all__ = ["Axis", "Runs", "Summary", "alc", "labels_to_reach", "seed_weights", "summarise"]
@@ -26,25 +26,32 @@ Runs = Mapping[str, Mapping[int, Sequence[tuple[int, NDArray[np.floating]]]]]
 """Strategy, then seed, to the steps: (labels, the test set's scores after them, (n,) or (n, C))."""
 
 
+Interval = tuple[float, float] | None
+
+
 class Summary(NamedTuple):
-    """What a strategy did, over its seeds. Intervals hold 95 %."""
+    """What a strategy did, over its seeds. Intervals hold 95 %.
+
+    There is none where a class is that of fewer than two test patients, or where all draws say the same: neither tells
+    how others would differ. The reference differs from itself by 0, whoever is drawn.
+    """
 
     labels_to_reach: float | None
     """The reference's mean AUC at the last budget; None where never reached."""
     ratio_to_random: float | None
     """Of labels to reach it, this strategy's over the reference's; None where never reached: it counts as above 1."""
-    ratio_interval: tuple[float | None, float | None]
+    ratio_interval: tuple[float | None, float | None] | None
     """An end is None where the target is never reached there."""
     alc: float
-    alc_interval: tuple[float, float]
+    alc_interval: Interval
     alc_minus_random: float
-    alc_minus_random_interval: tuple[float, float]
+    alc_minus_random_interval: Interval
     """Paired: strategies share patients and seeds."""
     alc_log2: float
     """The same four where each doubling of the labels counts alike: the first rounds weigh more."""
-    alc_log2_interval: tuple[float, float]
+    alc_log2_interval: Interval
     alc_log2_minus_random: float
-    alc_log2_minus_random_interval: tuple[float, float]
+    alc_log2_minus_random_interval: Interval
 
 
 def alc(labels: ArrayLike, aucs: ArrayLike, axis: Axis = "linear") -> float:
@@ -99,6 +106,7 @@ def summarise(
     """
     labels = _budgets(runs, reference)
     draws = PatientBootstrap(truth, patients, replicates=replicates, seed=seed)
+    told = _several_patients_a_class(truth, patients)
 
     def aucs(scores: NDArray[np.floating]) -> NDArray[np.float64]:
         return np.concatenate([[macro_auc(truth, scores)], draws.macro_auc(scores)])
@@ -118,11 +126,13 @@ def summarise(
         reach, reach_of_reference = (_reach(labels, rows, targets) for rows in (mine, theirs))
         ratio = reach / reach_of_reference  # never reached is infinite
         lower, upper = _interval(ratio)
-        linear, log2 = (_areas(labels, mine, theirs, axis) for axis in AXES)
+        never, itself = bool(np.isinf(lower)), name == reference
+        sure = never or itself or wide((lower, upper)) is not None
+        linear, log2 = (_areas(labels, mine, theirs, axis, told=told, itself=itself) for axis in AXES)
         return Summary(
             labels_to_reach=_finite(float(reach[0])),
             ratio_to_random=_finite(float(ratio[0])),
-            ratio_interval=(_finite(lower), _finite(upper)),
+            ratio_interval=(_finite(lower), _finite(upper)) if told and sure else None,
             alc=linear.value,
             alc_interval=linear.interval,
             alc_minus_random=linear.gain,
@@ -136,21 +146,36 @@ def summarise(
     return {name: held_against(name) for name in runs}
 
 
+def _several_patients_a_class(truth: ArrayLike, patients: Sequence[str] | NDArray[np.generic]) -> bool:
+    marks, names = np.asarray(truth), np.asarray(patients)
+    return all(len(np.unique(names[marks == each])) > 1 for each in np.unique(marks))
+
+
 class _Areas(NamedTuple):
     value: float
-    interval: tuple[float, float]
+    interval: Interval
     gain: float
-    gain_interval: tuple[float, float]
+    gain_interval: Interval
 
 
-def _areas(labels: NDArray[np.float64], mine: NDArray[np.float64], theirs: NDArray[np.float64], axis: Axis) -> _Areas:
+def _areas(
+    labels: NDArray[np.float64],
+    mine: NDArray[np.float64],
+    theirs: NDArray[np.float64],
+    axis: Axis,
+    *,
+    told: bool,
+    itself: bool,
+) -> _Areas:
     """Return the area below a curve, and what it is more than the reference's, each with its interval.
 
-    Of rows, (1 + replicates, steps) each, the first is as observed.
+    Of rows, (1 + replicates, steps) each, the first is as observed. ``told`` is whether the patients tell an interval,
+    ``itself`` whether the curve is the reference's.
     """
     area, area_of_reference = (np.array([alc(labels, row, axis) for row in rows]) for rows in (mine, theirs))
     gain = area - area_of_reference
-    return _Areas(float(area[0]), _interval(area), float(gain[0]), _interval(gain))
+    own, difference = (wide(_interval(rows)) if told else None for rows in (area, gain))
+    return _Areas(float(area[0]), own, float(gain[0]), (0.0, 0.0) if told and itself else difference)
 
 
 def _mean_curve(

@@ -5,8 +5,7 @@ import json
 import platform
 import subprocess
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from importlib.metadata import version
@@ -15,7 +14,7 @@ from pathlib import Path
 from queue import Queue
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from overread_learn.acquisition.strategy import meaning, strategy
+from overread_learn.acquisition.strategy import Strategy, meaning, strategy
 from overread_learn.applications import Application
 from overread_learn.experiment.material import Material
 from overread_learn.experiment.oracle import MARKS
@@ -41,6 +40,7 @@ class Progress(NamedTuple):
     """News from the runs."""
 
     strategy: str
+    """Empty while what all runs share is computed, before any begins."""
     seed: int
     labels: int
     """So far in this run; 0 where it was found on disk."""
@@ -63,9 +63,12 @@ class Comparison:
 
     def __post_init__(self) -> None:
         """Refuse an unknown strategy before hours are spent on the known ones."""
+        spelt: dict[Strategy, str] = {}
         for name in self.strategies:
             if name not in MARKS:
-                strategy(name)
+                other = spelt.setdefault(replace(strategy(name), name=""), name)
+                if meaning(other) != meaning(name):  # two names that were given to one are one run
+                    raise ValueError(f"{other} and {name} are one strategy: leave one out")
 
     def file(self, name: str, seed: int) -> Path:
         """Return where a run's JSON stands."""
@@ -88,12 +91,12 @@ class Comparison:
             if theirs != ours:
                 other = [name for name in ours if theirs.get(name) != ours[name]]
                 raise OtherRules(f"{file} was made under other rules ({', '.join(other)}); name another --raw or --out")
-            if run["meaning"] != meaning(run["strategy"]):
+            if meaning(run["meaning"]) != meaning(run["strategy"]):
                 raise OtherRules(
                     f"{file}: {run['strategy']} stood for {run['meaning']} then; remove it, or name another --raw"
                 )
             found[run["strategy"], run["seed"]] = run
-        same = {(run["meaning"], run["seed"]): run for run in found.values()}
+        same = {(meaning(run["meaning"]), run["seed"]): run for run in found.values()}
         for name, seed in self._wished():
             if (name, seed) not in found and (meaning(name), seed) in same:
                 found[name, seed] = {**same[meaning(name), seed], "strategy": name}
@@ -118,15 +121,18 @@ class Comparison:
         self.raw.mkdir(parents=True, exist_ok=True)
         circumstances = self._circumstances()
         if self.protocol.depth is not None:
-            with ProcessPoolExecutor(1, CONTEXT, initializer=end_with_parent) as alone:
-                alone.submit(_compute, self, workers).result()
+            on_progress(Progress("", 0, 0, done=False))
+            list(spread(_compute, [(self, workers)], 1, _nothing))
         manager = SyncManager(ctx=CONTEXT)
         manager.start(end_with_parent)
         with manager:
             news = manager.Queue()
-            for job, run in spread(_one, left, workers, partial(_prepare, self, circumstances, news)):
+
+            def tell() -> None:
                 while not news.empty():
                     on_progress(news.get())
+
+            for job, run in spread(_one, left, workers, partial(_prepare, self, circumstances, news), tell):
                 for name in (
                     name for name, seed in self._wished() if (meaning(name), seed) == (run["meaning"], job[1])
                 ):
@@ -208,6 +214,10 @@ def _learner(comparison: Comparison, threads: int) -> "Learner":
     made_of = f"{protocol.material} {protocol.images_sha256} {protocol.arch} {protocol.weights} {protocol.patches}"
     cache = comparison.folder / f"embeddings-{hashlib.sha256(made_of.encode()).hexdigest()[:16]}.npy"
     return HeadLearner(material, protocol, comparison.weights, threads, cache=cache)
+
+
+def _nothing() -> None:
+    """Prepare nothing."""
 
 
 def _compute(comparison: Comparison, threads: int) -> None:

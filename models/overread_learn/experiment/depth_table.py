@@ -92,7 +92,12 @@ class DepthTable:
     """The findings of one file, by share and depth; ``shares`` and ``depths`` name what was run at all."""
 
     def __init__(self, facts: Mapping[str, Any], replicates: int = 1000) -> None:
-        """Take a file's JSON, as `overread_learn.experiment.depths.DepthStudy` writes it."""
+        """Take a file's JSON, as `overread_learn.experiment.depths.DepthStudy` writes it.
+
+        Raises ValueError where it lacks its test set, or a finding its scores.
+        """
+        if "test" not in facts or not all("ranks" in row for row in facts["findings"]):
+            raise ValueError("a study of depths lacks its test set, or a finding its scores: remove its file")
         truth = np.array(facts["test"]["labels"])
         draws = PatientBootstrap(truth, facts["test"]["patients"], replicates=replicates, seed=0)
         self._replicates = replicates

@@ -62,7 +62,7 @@ class Learner:
     def fit(self, parent: Classifier, answers: Mapping[int, int], *, seed: int, phase: str) -> Classifier:
         """Fine-tune a copy of ``parent`` on answers (candidate's place to label); the last epoch's network is kept.
 
-        Raises OneClass where the answers lack a class, Diverged.
+        Raises OneClass where the answers are all of one class, Diverged.
         """
         indices = sorted(answers)
         samples = Subset(self.material, indices, np.array([answers[index] for index in indices], np.int64))

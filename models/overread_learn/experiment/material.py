@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from overread_learn.applications import Application
-from overread_learn.experiment.candidate_set import LOCKED, VALIDATION, CandidateSet, NotACandidateSet, Row
+from overread_learn.experiment.candidate_set import LOCKED, TRAIN, VALIDATION, CandidateSet, NotACandidateSet, Row
 from overread_learn.experiment.fingerprints import Fingerprint, contents_of, fingerprint, renewed
 from overread_learn.experiment.image_files import read_image
 from overread_learn.experiment.sides import check_labels
@@ -20,7 +20,7 @@ from overread_learn.patches import Prepared, augment, cut, neighbourhood, prepar
 
 __all__ = ["FixedPatches", "Material", "Subset", "gather"]
 
-FORMAT = 5
+FORMAT = 6
 """Of the files in the folder: what an older version gathered is gathered again."""
 
 
@@ -62,6 +62,11 @@ class Material:
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    def sides(self) -> dict[str, str]:
+        """Return the side of each patient with a label: train, validation or locked."""
+        each = zip(self.patients, self.test, self.validation, strict=True)
+        return {patient: LOCKED if test else VALIDATION if chosen else TRAIN for patient, test, chosen in each}
 
     def draw(self, index: int, rng: np.random.Generator) -> NDArray[np.float32]:
         """Draw one augmented patch of a candidate, (3, s, s)."""
@@ -163,6 +168,7 @@ def gather(
         "left_out": len(chosen.rows) - len(rows),
         "pieces": pieces,
         "pieces_file": pieces_file,
+        "bytes": (folder / pieces_file).stat().st_size,
         "fingerprints": prints,
     }
     _keep(folder, table)
@@ -173,11 +179,14 @@ def gather(
 
 
 def _holds(folder: Path, digest: str, files: Mapping[str, Path]) -> bool:
-    """Return whether the folder holds the pieces of these very images."""
-    if not (folder / "material.json").is_file():
-        return False
-    table = json.loads((folder / "material.json").read_text(encoding="utf-8"))
-    if (table.get("format"), table.get("digest")) != (FORMAT, digest) or not (folder / table["pieces_file"]).is_file():
+    """Return whether the folder holds the pieces of these very images, whole."""
+    try:
+        table = json.loads((folder / "material.json").read_text(encoding="utf-8"))
+        if (table["format"], table["digest"]) != (FORMAT, digest):
+            return False
+        if (folder / table["pieces_file"]).stat().st_size != table["bytes"]:
+            return False
+    except (OSError, ValueError, TypeError, KeyError):  # not there, an older version's, or copied in part
         return False
     kept = _fingerprints(table)
     now = renewed(kept, files)

@@ -5,17 +5,24 @@ import os
 import platform
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, ProcessPoolExecutor, wait
 from pathlib import Path
 from typing import Any, TypeVar
 
-__all__ = ["CONTEXT", "cores", "end_with_parent", "processor", "spread", "threads_of"]
+__all__ = ["CONTEXT", "WorkerEnded", "cores", "end_with_parent", "processor", "spread", "threads_of"]
 
 CONTEXT = multiprocessing.get_context("spawn")
 """Torch's threads do not survive a fork."""
 
+GLANCE_S = 0.5
+"""How often `spread` looks up from its waiting."""
+
 Job = TypeVar("Job", bound=tuple[Any, ...])
 Result = TypeVar("Result")
+
+
+class WorkerEnded(ChildProcessError):
+    """A process that worked for this one was ended, by a signal or for want of memory."""
 
 
 def cores() -> int:
@@ -57,17 +64,31 @@ def _begin(prepare: Callable[[], None]) -> None:
 
 
 def spread(
-    work: Callable[..., Result], jobs: Iterable[Job], workers: int, prepare: Callable[[], None]
+    work: Callable[..., Result],
+    jobs: Iterable[Job],
+    workers: int,
+    prepare: Callable[[], None],
+    meanwhile: Callable[[], None] = lambda: None,
 ) -> Iterator[tuple[Job, Result]]:
     """Yield each job with what ``work(*job)`` returned. Jobs begin in their order, ``workers`` at a time.
 
-    ``prepare`` runs once in each process. Raises what a job raises, after the others under way have ended. What must
-    not be lost then, or when somebody interrupts, ``work`` itself keeps.
+    ``prepare`` runs once in each process, ``meanwhile`` here, twice a second and before a result is yielded. Raises
+    what a job raises, after the others under way have ended, WorkerEnded where a process was ended. What must not be
+    lost then, or when somebody interrupts, ``work`` itself keeps.
     """
     pool = ProcessPoolExecutor(workers, CONTEXT, initializer=_begin, initargs=(prepare,))
     try:
         futures = {pool.submit(work, *job): job for job in jobs}
-        for future in as_completed(futures):
-            yield futures[future], future.result()
+        pending = set(futures)
+        while pending:
+            done, pending = wait(pending, GLANCE_S, FIRST_COMPLETED)
+            meanwhile()
+            for future in done:
+                yield futures[future], future.result()
+    except BrokenExecutor as error:
+        raise WorkerEnded(
+            "a process that worked here was ended from outside, perhaps for want of memory: what is done is kept; go "
+            "on with --resume, and if it happens again with fewer --workers"
+        ) from error
     finally:
         pool.shutdown(cancel_futures=True)

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from overread_learn.acquisition.strategy import meaning
 from overread_learn.evaluate.curves import Summary, summarise
 from overread_learn.experiment.material import Material
 from overread_learn.experiment.ranks import unpacked
@@ -30,7 +31,7 @@ def summaries(runs: Sequence[Mapping[str, Any]], material: Material, replicates:
 
 def once(runs: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     """Return each run once: one may stand for several names."""
-    return list({(run["meaning"], run["seed"]): run for run in runs}.values())
+    return list({(meaning(run["meaning"]), run["seed"]): run for run in runs}.values())
 
 
 def results(runs: Sequence[Mapping[str, Any]], found: Mapping[str, Summary]) -> dict[str, Any]:

@@ -47,11 +47,12 @@ class _Taken(NamedTuple):
 def run(learner: Learner, name: str, seed: int, on_step: Callable[[int], None] | None = None) -> dict[str, Any]:
     """Run one strategy with one seed, which fixes the pool, the network's head, the picks and the training.
 
-    While the answers lack a class nothing is trained, and the point on the curve is that of the model so far. Returns
-    ``{strategy, seed, pool, positives_in_pool, flipped, steps}``; each step holds ``labels`` and ``positives`` so far,
-    ``auc``, ``seconds``, ``picks`` (ids), ``patterns`` (how many picks of each of AIFT's), ``histogram`` (of the picks'
-    patch probabilities of the last class) and the packed ``ranks`` of the test scores. ``on_step`` hears each number of
-    labels.
+    While the answers are all of one class nothing is trained, and the point on the curve is that of the model so far;
+    of more classes two are enough to learn, and a cold start goes on until there are all. Returns ``{strategy, seed,
+    pool, positives_in_pool, flipped, steps}``; each step holds ``labels`` and ``positives`` so far, ``auc``,
+    ``seconds``, ``picks`` (ids), ``patterns`` (how many picks of each of AIFT's), ``histogram`` (of the picks' patch
+    probabilities of the class that the pattern is of: the last of two, the likeliest of more) and the packed ``ranks``
+    of the test scores. ``on_step`` hears each number of labels.
     """
     protocol, material = learner.protocol, learner.material
     chosen = _named(name)

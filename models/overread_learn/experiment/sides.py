@@ -20,6 +20,8 @@ def check_labels(chosen: CandidateSet, application: Application) -> None:
     patients = _patients(chosen)
     for name, sides in (("train", (TRAIN, VALIDATION)), ("test", (LOCKED,))):
         present = sorted({label for side in sides for label in patients[side]})
+        if not present:
+            raise NotACandidateSet(f"candidates.csv: no {name} patient has a label (column label)")
         if len(present) < 2:  # nothing could be learnt, or nothing measured
             raise NotACandidateSet(
                 f"candidates.csv: the {name} patients' labels are all of one class: {present}; "

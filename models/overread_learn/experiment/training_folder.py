@@ -50,10 +50,15 @@ class TrainingFolder:
         return self.folder / "finetune.json"
 
     def check(self, *, resume: bool) -> None:
-        """Raise ValueError where something stands in the folder and nobody asked to go on with it."""
-        there = [path for path in (self.facts, *self._checkpoints()) if path.exists()]
-        if there and not resume:
-            raise ValueError(f"{there[0]} is there: go on with --resume, or name another --out")
+        """Raise ValueError where something stands in the folder that nobody asked to go on with, or nobody can."""
+        own = [path for path in (self.facts, *self._checkpoints()) if path.exists()]
+        networks = [path for path in (self.folder / "model.pt", self.folder / "model.onnx") if path.exists()]
+        if own and not resume:
+            raise ValueError(f"{own[0]} is there: go on with --resume, or name another --out")
+        if networks and not own:
+            raise ValueError(
+                f"{networks[0]} is there, and no {self.facts.name} says of what training: name another --out"
+            )
 
     def identity(self, samples: Samples, validation: Held, recipe: Recipe) -> str:
         """Return what makes the training this one and no other: a digest of its terms, its data and its start."""
@@ -61,16 +66,19 @@ class TrainingFolder:
         return hashlib.sha256(json.dumps(own, sort_keys=True).encode()).hexdigest()
 
     def done(self, training: str) -> dict[str, Any] | None:
-        """Return what it came to, without its history; None where it is still to be done.
+        """Return what it came to, without its history and its patients; None where it is still to be done.
 
         Raises ValueError where what is done there is another training.
         """
         if not self.facts.exists():
             return None
-        kept: dict[str, Any] = json.loads(self.facts.read_text(encoding="utf-8"))
-        if kept.get("training") != training:
+        try:
+            kept = json.loads(self.facts.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise ValueError(f"{self.facts} is no JSON; name another --out") from error
+        if not isinstance(kept, dict) or kept.get("training") != training:
             raise ValueError(f"{self.facts} is of another training, which is done; name another --out")
-        return {name: value for name, value in kept.items() if name != "history"}
+        return {name: value for name, value in kept.items() if name not in {"history", "patients"}}
 
     def fit(
         self,

@@ -32,8 +32,8 @@ def export(model: Classifier, application: Application, path: Path, *, extra: Ma
     the network's name, and ``extra``. The file appears whole or not at all: it is written beside its place, flushed to
     the disk, and renamed.
 
-    Raises ValueError where ``extra`` uses a name that is taken, the network has other classes than the application, or
-    it can't take patches of the application's size.
+    Raises ValueError where ``extra`` uses a name that is taken, the network has other classes than the application, it
+    can't take patches of the application's size, or a weight is not finite.
     """
     taken = sorted({APPLICATION_KEY, ARCH_KEY} & extra.keys())
     if taken:
@@ -43,6 +43,9 @@ def export(model: Classifier, application: Application, path: Path, *, extra: Ma
             f"the network has {model.classes} classes, application {application.name} {len(application.classes)}"
         )
     check_input(model.arch, model.classes, application.input_px)
+    broken = [name for name, value in model.state_dict().items() if not torch.isfinite(value).all()]
+    if broken:
+        raise ValueError(f"the network is broken: {broken[0]} is not finite everywhere")
     graph = _traced(model, application.input_px)
     onnx.helper.set_model_props(graph, {**extra, APPLICATION_KEY: application.to_json(), ARCH_KEY: model.arch})
     content: bytes = graph.SerializeToString()

@@ -107,7 +107,6 @@ class Checkpoint:
             return
         match _read(self._path):
             case {"identity": dict(theirs), **rest}:
-                found: dict[Any, Any] = rest
                 others = [part for part, value in self._identity.items() if theirs.get(part) != value]
             case _:
                 raise OtherTraining(f"{self._path} is no checkpoint")
@@ -116,23 +115,33 @@ class Checkpoint:
                 f"the checkpoint {self._path} is of another training, by its {' and its '.join(others)}: "
                 "remove it, or name another file"
             )
-        training.model.load_state_dict(found["model"])
-        training.optimizer.load_state_dict(found["optimizer"])
-        training.schedule.load_state_dict(found["schedule"])
-        training.rng.bit_generator.state = json.loads(found["rng"])
-        training.history.extend(EpochReport(*report) for report in found["history"])
-        training.best_state = found["best"]
-        torch.set_rng_state(found["torch"])
-        _use_threads(found)
-        if found["cuda"]:
-            torch.cuda.set_rng_state_all(found["cuda"])
+        try:
+            _bring(training, rest)
+        except (AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
+            raise OtherTraining(
+                f"the checkpoint {self._path} lacks a part, or holds it wrong: remove it, or name another file"
+            ) from error
+
+
+def _bring(training: Training, found: dict[Any, Any]) -> None:
+    """Put what a checkpoint holds into a training, and into torch's generators and threads."""
+    training.model.load_state_dict(found["model"])
+    training.optimizer.load_state_dict(found["optimizer"])
+    training.schedule.load_state_dict(found["schedule"])
+    training.rng.bit_generator.state = json.loads(found["rng"])
+    training.history.extend(EpochReport(*report) for report in found["history"])
+    training.best_state = dict(found["best"])
+    torch.set_rng_state(found["torch"])
+    _use_threads(found)
+    if found["cuda"]:
+        torch.cuda.set_rng_state_all(found["cuda"])
 
 
 def _read(path: Path) -> object:
     try:
         return unpack(path.read_bytes(), str(path))
     except ValueError as error:
-        raise OtherTraining(str(error)) from error
+        raise OtherTraining(f"{error}; remove it, or name another file") from error
 
 
 def _use_threads(kept: Any) -> None:

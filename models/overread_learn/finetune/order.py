@@ -11,10 +11,11 @@ __all__ = ["batches"]
 def batches(
     labels: NDArray[np.integer], *, batch: int, balance: bool, rng: np.random.Generator
 ) -> Iterator[NDArray[np.integer]]:
-    """Yield one epoch's indices into ``labels``, (n,), in batches of ``batch`` or more.
+    """Yield one epoch's indices into ``labels``, (n,), in batches of ``batch`` or more, and of two or more.
 
-    A remainder joins the others: batch norm cannot learn from a lone one. ``balance`` draws each class that is present
-    equally often (they differ by one where n does not divide), n candidates in all; otherwise each comes once.
+    A remainder joins the others: batch norm cannot learn from a lone one, which comes only where there is no other.
+    ``balance`` draws each class that is present equally often (they differ by one where n does not divide), n
+    candidates in all; otherwise each comes once.
     """
     count = len(labels)
     if balance:
@@ -29,7 +30,7 @@ def batches(
         rng.shuffle(order)
     else:
         order = rng.permutation(count)
-    yield from np.array_split(order, max(1, count // batch))
+    yield from np.array_split(order, max(1, count // max(batch, 2)))
 
 
 def _cycle(members: NDArray[np.integer], size: int, rng: np.random.Generator) -> NDArray[np.integer]:

@@ -74,6 +74,8 @@ def finetune(
         truth = _checked("validation", validation[1], model.classes)
         if len(validation[0]) != len(truth):
             raise ValueError(f"{len(validation[0])} validation candidates came with {len(truth)} labels")
+        if not all(len(candidate) for candidate in validation[0]):
+            raise ValueError("a validation candidate has no patches")
     keeper = Checkpoint(checkpoint, identity(model, train, validation, recipe)) if checkpoint else None
     model = copy.deepcopy(model).to(memory_format=torch.channels_last)  # 1.4 times faster on a CPU
     optimizer = _optimizer(model, recipe)

@@ -17,8 +17,8 @@ Validation = tuple[Sequence[NDArray[np.float32]], NDArray[np.integer]]
 class Recipe:
     """How to learn. ``rate`` is the trunk's, ``head_rate`` the head's; ``gamma`` multiplies both each epoch.
 
-    ``batch`` is the smallest batch (a remainder joins the others). ``balance`` draws all classes equally often, as many
-    candidates an epoch as there are. ``seed`` fixes order, augmentation and dropout.
+    ``batch`` is the smallest batch (a remainder joins the others; 1 is as 2). ``balance`` draws all classes equally
+    often, as many candidates an epoch as there are. ``seed`` fixes order, augmentation and dropout.
     """
 
     rate: float

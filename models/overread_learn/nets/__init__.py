@@ -7,6 +7,7 @@ from overread_learn.nets.classifier import (
     check_input,
     from_bytes,
     parameters_by_role,
+    temperature_of,
     to_bytes,
 )
 from overread_learn.nets.weights import WeightsUnavailable
@@ -19,5 +20,6 @@ __all__ = [
     "check_input",
     "from_bytes",
     "parameters_by_role",
+    "temperature_of",
     "to_bytes",
 ]

@@ -1,6 +1,7 @@
 """A torchvision classifier with a head of our own."""
 
 import io
+import math
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -13,7 +14,16 @@ from torch.overrides import TorchFunctionMode
 from overread_learn.applications import Application
 from overread_learn.nets.weights import imagenet, is_state_dict, read, unpack
 
-__all__ = ["Classifier", "application_of", "build", "check_input", "from_bytes", "parameters_by_role", "to_bytes"]
+__all__ = [
+    "Classifier",
+    "application_of",
+    "build",
+    "check_input",
+    "from_bytes",
+    "parameters_by_role",
+    "temperature_of",
+    "to_bytes",
+]
 
 HEADS = ("fc", "classifier", "head", "heads")
 """Where torchvision's families keep their last layer."""
@@ -202,14 +212,19 @@ def parameters_by_role(model: Classifier) -> tuple[dict[str, nn.Parameter], dict
     return {name: value for name, value in named.items() if name not in head}, head
 
 
-def to_bytes(model: Classifier, application: Application | None = None) -> bytes:
-    """Serialise a network: what it is called, its classes, weights, application, and whether it began at random."""
+def to_bytes(model: Classifier, application: Application | None = None, *, temperature: float = 1.0) -> bytes:
+    """Serialise a network: what it is called, its classes, weights, application, and whether it began at random.
+
+    The ``temperature`` is what its logits are divided by where it serves; the weights are those to go on from.
+    """
     state = {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
     kept = {"arch": model.arch, "classes": model.classes, "state_dict": state}
     if application is not None:
         kept["application"] = application.to_json()
     if model.at_random:
         kept["at_random"] = True
+    if temperature != 1:
+        kept["temperature"] = float(temperature)
     buffer = io.BytesIO()
     torch.save(kept, buffer)
     return buffer.getvalue()
@@ -223,6 +238,9 @@ def from_bytes(content: bytes, source: str | Path | None = None) -> Classifier:
     what = _named(content, source)
     match unpack(content, what, WANTED):
         case {"arch": str(arch), "classes": int(classes), "state_dict": dict(state), **more} if is_state_dict(state):
+            # Before it is built: a number that no layer bears out may ask for more memory than there is.
+            if classes > max([2, *(len(value) for value in state.values() if value.ndim)]):
+                raise ValueError(f"{what} has no layer of {classes} classes: needed is {WANTED}")
             try:
                 model = Classifier(arch, classes)
             except ValueError as error:
@@ -248,6 +266,17 @@ def application_of(content: bytes, source: str | Path | None = None) -> Applicat
             except ValueError as error:
                 raise ValueError(f"{what}: {error}") from error
     return None
+
+
+def temperature_of(content: bytes, source: str | Path | None = None) -> float:
+    """Return the temperature at which a network of `to_bytes` serves; errors as `from_bytes`."""
+    what = _named(content, source)
+    match unpack(content, what, WANTED):
+        case {"temperature": float(temperature)} if temperature > 0 and math.isfinite(temperature):
+            return temperature
+        case {"temperature": found}:
+            raise ValueError(f"{what} has the temperature {found!r}, where a number above 0 is needed")
+    return 1.0
 
 
 def _named(content: bytes, source: str | Path | None) -> str:

@@ -6,6 +6,8 @@ import re
 import struct
 import urllib.request
 import warnings
+import zipfile
+import zlib
 from collections.abc import Mapping
 from http.client import HTTPException
 from io import BytesIO
@@ -68,8 +70,10 @@ def is_state_dict(found: object) -> TypeGuard[Mapping[str, torch.Tensor]]:
 def unpack(content: bytes, what: str, wanted: str = "tensors in plain containers, as torch.save writes them") -> object:
     """Return what ``torch.save`` wrote, tensors on the CPU; only tensors and plain containers are let in.
 
-    Raises ValueError, which calls the content ``what`` and says that ``wanted`` is needed, where it is anything else.
+    Raises ValueError, which calls the content ``what`` and says that ``wanted`` is needed, where it is anything else,
+    and where a part of it is not as it was written: torch itself does not look at the checksums.
     """
+    _check_sums(content, what)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # that of a TorchScript archive, which is refused
@@ -90,6 +94,16 @@ def unpack(content: bytes, what: str, wanted: str = "tensors in plain containers
         raise ValueError(
             f"{what} is not in PyTorch's format, or holds more than tensors: needed is {wanted}"
         ) from error
+
+
+def _check_sums(content: bytes, what: str) -> None:
+    try:
+        with zipfile.ZipFile(BytesIO(content)) as archive:
+            damaged = archive.testzip()
+    except (zipfile.BadZipFile, zlib.error, struct.error, EOFError, LookupError, OSError, RuntimeError, ValueError):
+        return  # an older format, or what torch can't read either and says so
+    if damaged is not None:
+        raise ValueError(f"{what} is damaged: {damaged} in it does not match its checksum")
 
 
 def _download(url: str, target: Path) -> None:

@@ -1,9 +1,9 @@
-"""What a round does with its labels: fine-tune, hold on to what is in use, check for drift, keep the operating point.
+"""What a round does with its labels: fine-tune, hold on to what is in use, check for drift, recalibrate.
 
 The last three are safeguards that AIFT does not have. Weights between the champion's and the new ones often rank better
 than either (WiSE-FT); a network that restarts from M0 on all labels shows, every few rounds, whether small steps have
-lost something by now; and a temperature fitted on validation patients keeps a probability of .5 meaning the same from
-version to version.
+lost something by now; and a temperature fitted on validation patients keeps a probability meaning the same from version
+to version.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ class Learnt(NamedTuple):
     share: float = 1.0
     """Of the way from the champion's weights; 1 where nothing was interpolated."""
     temperature: float = 1.0
-    """By which its logits were divided; 1 where nothing was recalibrated."""
+    """By which its logits are divided where it serves, not in `model`; 1 where nothing was recalibrated."""
     drift: Drift | None = None
     """Where it was looked for."""
     depth: Depth = ALL
@@ -149,10 +149,10 @@ def learn(
     if networks.m0:
         learnt = _unless_drifted(learnt, networks.m0, samples, terms, settings.drift_margin, restarting)
     if settings.recalibrate:
-        model, temperature = recalibrated(learnt.model, terms.validation)
+        served, temperature = recalibrated(learnt.model, terms.validation)
         # The mean over the patches is taken of probabilities: their order may change a little.
-        figure = macro_auc(terms.validation[1], probabilities(model, terms.validation[0]))
-        learnt = learnt._replace(model=model, auc_validation=figure, temperature=temperature)
+        figure = macro_auc(terms.validation[1], probabilities(served, terms.validation[0]))
+        learnt = learnt._replace(auc_validation=figure, temperature=temperature)
     _clear(checkpoint, all_of_it=True)
     return learnt
 

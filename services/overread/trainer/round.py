@@ -248,7 +248,9 @@ class Round:
             **learnt.lineage(),
         }
         numbers = learnt.figures()
-        version, sha256 = self._register(self._identity(task), learnt.model, Kind.ROUND, lineage, numbers)
+        version, sha256 = self._register(
+            self._identity(task), learnt.model, Kind.ROUND, lineage, numbers, temperature=learnt.temperature
+        )
         log.info("challenger registered", extra={"round": task.round, "version": version, **numbers})
         row: dict[str, object] = {
             "round": task.round,
@@ -280,11 +282,17 @@ class Round:
         return Outcome(row, event)
 
     def _register(
-        self, identity: str, model: Classifier, kind: Kind, lineage: dict[str, str], numbers: dict[str, float]
+        self,
+        identity: str,
+        model: Classifier,
+        kind: Kind,
+        lineage: dict[str, str],
+        numbers: dict[str, float],
+        *,
+        temperature: float = 1.0,
     ) -> tuple[int, str]:
-        return shelf.put(
-            self._registry, self._views.application, identity, model, kind, lineage, numbers, seed=self._settings.seed
-        )
+        what = (self._views.application, identity, model, kind, lineage, numbers)
+        return shelf.put(self._registry, *what, seed=self._settings.seed, temperature=temperature)
 
     @staticmethod
     def _report(number: int, report: EpochReport) -> None:

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from overread_learn.evaluate.curves import Summary
+from overread_learn.evaluate.curves import Interval, Summary
 from overread_learn.experiment.report.markup import Markup, tag
 from overread_learn.experiment.report.tried import REFERENCE, Tried
 
@@ -52,7 +52,8 @@ def summary_table(strategies: Sequence[Tried]) -> Markup:
     rows = [_summary(one, one.summary) for one in strategies if one.summary]
     return table(
         f"Labels to reach the AUC that {REFERENCE} has with all of its own, and area under the learning curve (ALC, "
-        "largest first; log2: each doubling of the labels counts alike); in brackets 95 % intervals",
+        "largest first; log2: each doubling of the labels counts alike); in brackets 95 % intervals. Each strategy is "
+        f"held against {REFERENCE}'s runs of its own seeds, where those were run",
         (
             *("strategy", "seeds", "labels to reach", f"ratio to {REFERENCE}"),
             *("ALC", f"ALC - {REFERENCE}'s", "ALC, log2", f"ALC, log2 - {REFERENCE}'s"),
@@ -63,13 +64,16 @@ def summary_table(strategies: Sequence[Tried]) -> Markup:
 
 def _summary(one: Tried, summary: Summary) -> list[Cell]:
     reach, ratio = summary.labels_to_reach, summary.ratio_to_random
-    lower, upper = ("above 1" if end is None else f"{end:.2f}" for end in summary.ratio_interval)
+    within = "no interval"
+    if summary.ratio_interval is not None:
+        lower, upper = ("above 1" if end is None else f"{end:.2f}" for end in summary.ratio_interval)
+        within = f"{lower} to {upper}"
     return [
         Cell(one.name),
         Cell(str(len(one.runs)), len(one.runs)),
         Cell(_NEVER if reach is None else f"{reach:.0f}", math.inf if reach is None else reach),
         Cell(
-            f"{'above 1' if ratio is None else f'{ratio:.2f}'} ({lower} to {upper})",
+            f"{'above 1' if ratio is None else f'{ratio:.2f}'} ({within})",
             math.inf if ratio is None else ratio,
         ),
         _area(summary.alc, summary.alc_interval, ""),
@@ -79,7 +83,9 @@ def _summary(one: Tried, summary: Summary) -> list[Cell]:
     ]
 
 
-def _area(value: float, interval: tuple[float, float], sign: str) -> Cell:
+def _area(value: float, interval: Interval, sign: str) -> Cell:
+    if interval is None:
+        return Cell(f"{value:{sign}.3f} (no interval)", value)
     lower, upper = interval
     return Cell(f"{value:{sign}.3f} ({lower:{sign}.3f} to {upper:{sign}.3f})", value)
 

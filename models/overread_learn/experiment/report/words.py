@@ -30,24 +30,37 @@ def outcome(strategies: Sequence[Tried]) -> Iterator[str]:
     others = [one for one in strategies if one.name != REFERENCE and one.summary]
     if not others:
         return
+    seeds = set(reference.runs)
     fewest = min(others, key=lambda one: (one.summary.labels_to_reach if one.summary else None) or float("inf"))
-    yield from dict.fromkeys(_saved(one) for one in (fewest, *others) if one is fewest or one.name == AUTO)
-    gains = sum(one.summary.alc_minus_random_interval[0] > 0 for one in others if one.summary)
-    losses = sum(one.summary.alc_minus_random_interval[1] < 0 for one in others if one.summary)
-    yield (
-        f"Of {_count(len(others), 'other strategy', 'other strategies')}, {gains or 'none'} had a larger area under "
-        f"the learning curve than {REFERENCE} and {losses or 'none'} a smaller one, beyond their 95 % intervals."
-    )
+    yield from dict.fromkeys(_saved(one, seeds) for one in (fewest, *others) if one is fewest or one.name == AUTO)
+    intervals = [one.summary.alc_minus_random_interval for one in others if one.summary]
+    told = [one for one in intervals if one is not None]
+    if told:
+        gains, losses = sum(lower > 0 for lower, _ in told), sum(upper < 0 for _, upper in told)
+        yield (
+            f"Of {_count(len(told), 'other strategy', 'other strategies')}, {gains or 'none'} had a larger area under "
+            f"the learning curve than {REFERENCE} and {losses or 'none'} a smaller one, beyond their 95 % intervals."
+        )
+    if len(told) < len(intervals):
+        yield (
+            f"Of {_count(len(intervals) - len(told), 'strategy', 'strategies')} there is no interval: a class is that "
+            "of one test patient alone, or all draws say the same, and others may not."
+        )
 
 
-def _saved(one: Tried) -> str:
+def _saved(one: Tried, seeds: set[int]) -> str:
     summary = one.summary
+    same = set(one.runs) == seeds or not set(one.runs) <= seeds  # as `summarise` holds them against each other
+    that = "that" if same else f"what {REFERENCE} had with {one.name}'s {_count(len(one.runs), 'seed', 'seeds')}"
     if summary is None or summary.labels_to_reach is None or summary.ratio_to_random is None:
-        return f"{one.name} never reached that."
-    lower, upper = ("more than all" if end is None else percent(end) for end in summary.ratio_interval)
+        return f"{one.name} never reached {that}."
+    within = "no interval"
+    if summary.ratio_interval is not None:
+        lower, upper = ("more than all" if end is None else percent(end) for end in summary.ratio_interval)
+        within = f"95 % interval {lower} to {upper}"
     return (
-        f"{one.name} reached that with {summary.labels_to_reach:.0f} labels, {percent(summary.ratio_to_random)} of "
-        f"{REFERENCE}'s (95 % interval {lower} to {upper})."
+        f"{one.name} reached {that} with {summary.labels_to_reach:.0f} labels, {percent(summary.ratio_to_random)} of "
+        f"{REFERENCE}'s ({within})."
     )
 
 
