@@ -48,6 +48,12 @@ def test_a_row_for_each_strategy_the_best_first() -> None:
     assert "120 minutes of one process" in text
 
 
+def test_a_set_that_gives_no_interval_has_its_row() -> None:
+    bare = {**FACTS["summary"]["auto"], "ratio_interval": None, "alc_minus_random_interval": None}
+    text = table("some pool", {**FACTS, "summary": {**FACTS["summary"], "auto": bare}})
+    assert "| never | never (no interval) | 0.7500 | +0.1500 (no interval) |" in text
+
+
 def test_across_the_pools_stands_who_ran_everywhere() -> None:
     names = ("random", "auto", "margin")
     other = {

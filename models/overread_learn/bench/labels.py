@@ -12,7 +12,7 @@ import math
 import statistics
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -120,7 +120,7 @@ def across(pools: Mapping[str, Mapping[str, Any]], enough: int = ENOUGH) -> str:
     """
     everywhere = set.intersection(*(_ran(facts, enough) for facts in pools.values()))
     gains = {name: [facts["summary"][name]["alc_minus_random"] for facts in pools.values()] for name in everywhere}
-    order = sorted(gains, key=lambda name: -sum(gains[name]))
+    order = sorted(sorted(gains), key=lambda name: -sum(gains[name]))  # equals, such as two names of one, by name
     over_random = [(name, [f"{gain:+.4f}" for gain in (*gains[name], statistics.mean(gains[name]))]) for name in order]
     over_auto = []
     for name in order if AUTO in everywhere else []:
@@ -176,13 +176,17 @@ def table(name: str, facts: Mapping[str, Any]) -> str:
         steps = list(zip(*seeds, strict=True))
         aucs = " ".join(f"{sum(step['auc'] for step in same) / len(same):.3f}".removeprefix("0") for same in steps)
         positives = sum(step["positives"] for step in steps[-1]) / len(seeds)
-        low, high = row["ratio_interval"]
-        less, more = row["alc_minus_random_interval"]  # of sets with many test patients: there is one
         reach = "never" if row["labels_to_reach"] is None else f"{row['labels_to_reach']:.0f}"
-        ratio = f"{_number(row['ratio_to_random'])} ({_number(low)} to {_number(high)})"
+        ratio = f"{_number(row['ratio_to_random'])} ({_within(row['ratio_interval'], _number)})"
+        gain = f"{row['alc_minus_random']:+.4f} ({_within(row['alc_minus_random_interval'], '{:+.4f}'.format)})"
         cells = (f"`{strategy}`", str(len(seeds)), aucs, f"{positives:.0f}", reach, ratio, f"{row['alc']:.4f}")
-        lines.append(f"| {' | '.join(cells)} | {row['alc_minus_random']:+.4f} ({less:+.4f} to {more:+.4f}) |")
+        lines.append(f"| {' | '.join(cells)} | {gain} |")
     return "\n".join(lines) + "\n"
+
+
+def _within(interval: Sequence[float | None] | None, shown: Callable[[Any], str]) -> str:
+    """Return an interval in words; a set with few test patients may give none."""
+    return "no interval" if interval is None else " to ".join(map(shown, interval))
 
 
 def _number(value: float | None) -> str:

@@ -53,7 +53,7 @@ def evaluate(
         raise FileNotFoundError(f"--page: there is no folder {page.parent}")
     if page and page.is_dir():
         raise IsADirectoryError(f"--page: {page} is a folder")
-    found = read(candidates)
+    found, whom = read(candidates), taught(model)
     looked_at = counted(found, images, missed)
     scorer = Scorer(model)
     scores = score_test(found, scorer)
@@ -69,7 +69,7 @@ def evaluate(
         )
     facts["images_without_candidate"] = looked_at.without
     tested = {row.patient for row in scores.rows}
-    facts["patients_learnt_from"] = taught(model).known(tested)
+    facts["patients_learnt_from"] = whom.known(tested)
     notes = list(_notes(facts, looked_at))
     if facts["patients_learnt_from"]:
         notes.insert(0, f"{facts['patients_learnt_from']} of the {len(tested)} test patients have taught this model.")
